@@ -1,0 +1,90 @@
+//! `shadower_analytics`: analytics for AI agents inside PostgreSQL.
+//!
+//! One file (or folder) per capability. The algorithms live in `crates/` and know nothing of Postgres;
+//! the files here turn them into SQL functions and aggregates.
+
+use pgrx::prelude::*;
+
+mod agents;
+mod demo;
+mod errors;
+mod fmgr;
+mod migrations;
+mod partitions;
+mod percentiles;
+mod pgvec;
+mod roles;
+mod setup;
+mod workspaces;
+
+::pgrx::pg_module_magic!(name, version);
+
+/// The schema of the machinery. Functions join it with `schema = "analytics_internal"` in their own files.
+#[pg_schema]
+mod analytics_internal {}
+
+extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
+extension_sql_file!("../sql/setup.sql", name = "setup_sql", requires = [
+    library_version,
+    setup::setup,
+    setup::schema_version,
+    setup::require_schema,
+    errors::refuse,
+    errors::refuse_argument,
+    workspaces::is_time_zone,
+    workspaces::require_workspace,
+    workspaces::require_agent,
+]);
+extension_sql_file!("../sql/partitions.sql", name = "partitions_sql", requires = ["setup_sql", partitions::move_rows]);
+extension_sql_file!("../sql/agents.sql", name = "agents_sql", requires = ["setup_sql", agents::agent_id]);
+extension_sql_file!("../sql/ingest.sql", name = "ingest_sql", requires = ["agents_sql"]);
+extension_sql_file!("../sql/percentiles.sql", name = "percentiles_sql", requires = [
+    percentiles::sketch::sketch_histogram,
+    percentiles::arrays::calculate_percentiles,
+    percentiles::arrays::sparkline,
+]);
+extension_sql_file!("../sql/demo.sql", name = "demo_sql", requires = [
+    "partitions_sql",
+    "agents_sql",
+    demo::demo_workspaces,
+    demo::demo_agents,
+    demo::demo_incidents,
+    demo::demo_runs,
+    demo::demo_errors,
+    demo::demo_feedback,
+    demo::demo_queue,
+]);
+extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
+
+/// The version of the loaded library, for support and for upgrade checks.
+#[pg_extern(immutable, parallel_safe)]
+fn library_version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+#[cfg(any(test, feature = "pg_test"))]
+#[pg_schema]
+mod tests {
+    use pgrx::prelude::*;
+
+    #[pg_test]
+    fn library_version_is_the_crate_version() {
+        assert_eq!(
+            Spi::get_one::<&str>("SELECT analytics.library_version()"),
+            Ok(Some(env!("CARGO_PKG_VERSION")))
+        );
+    }
+}
+
+/// `cargo pgrx test` calls these by name.
+#[cfg(test)]
+pub mod pg_test {
+    /// One-off preparation of the test server: nothing is needed.
+    pub fn setup(_options: Vec<&str>) {}
+
+    /// Settings of the test server's postgresql.conf.
+    #[must_use]
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        Vec::new()
+    }
+}

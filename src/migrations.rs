@@ -1,0 +1,91 @@
+//! What `setup()` runs, compiled into the library: the numbered migrations, each once and in order, and the views,
+//! each time. A landed migration is never edited; its checksum is how a database notices.
+
+use sha2::{Digest, Sha256};
+
+/// One numbered file of `migrations/`.
+pub struct Migration {
+    pub version: i32,
+    pub name: &'static str,
+    pub sql: &'static str,
+}
+
+/// One file of `sql/views/`.
+pub struct View {
+    pub name: &'static str,
+    pub sql: &'static str,
+}
+
+macro_rules! migration {
+    ($version:literal, $number:literal, $name:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../migrations/", $number, "_", $name, ".sql")),
+        }
+    };
+}
+
+macro_rules! view {
+    ($name:literal) => {
+        View { name: $name, sql: include_str!(concat!("../sql/views/", $name, ".sql")) }
+    };
+}
+
+pub const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001", "workspaces"),
+    migration!(2, "0002", "agents"),
+    migration!(3, "0003", "execution"),
+];
+
+pub const VIEWS: &[View] = &[view!("agents")];
+
+/// The schema version that this library needs.
+pub fn newest_version() -> i32 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+impl Migration {
+    /// SHA-256 of the file as it was written, in hexadecimal.
+    pub fn checksum(&self) -> String {
+        Sha256::digest(self.sql).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The SQL to run, with its one placeholder replaced.
+    pub fn sql_for(&self, partitioned: bool) -> String {
+        let clause = if partitioned { "PARTITION BY RANGE (started_at)" } else { "" };
+        self.sql.replace(" {{partition by month of started_at}}", clause)
+    }
+}
+
+#[cfg(any(test, feature = "pg_test"))]
+#[pgrx::pg_schema]
+mod tests {
+    use super::{MIGRATIONS, VIEWS};
+    use pgrx::prelude::*;
+
+    fn sql_files(folder: &str) -> Vec<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .expect("the folder is part of the source")
+            .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+            .filter(|name| name.ends_with(".sql"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[pg_test]
+    fn every_migration_file_is_compiled_in() {
+        let compiled: Vec<String> =
+            MIGRATIONS.iter().map(|m| format!("{:04}_{}.sql", m.version, m.name)).collect();
+        assert_eq!(sql_files("migrations"), compiled);
+    }
+
+    #[pg_test]
+    fn every_view_file_is_compiled_in() {
+        let mut compiled: Vec<String> = VIEWS.iter().map(|view| format!("{}.sql", view.name)).collect();
+        compiled.sort();
+        assert_eq!(sql_files("sql/views"), compiled);
+    }
+}

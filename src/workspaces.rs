@@ -1,0 +1,62 @@
+//! The first thing that every function of the API asks: is this a workspace, is this one of its agents?
+
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::prelude::*;
+
+use crate::errors::raise;
+use crate::setup::require_schema;
+
+#[pg_extern(schema = "analytics_internal", stable, parallel_safe)]
+pub fn require_workspace(workspace_id: Option<pgrx::Uuid>) {
+    require_schema();
+    let Some(workspace_id) = workspace_id else {
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "workspace_id is NULL",
+            "Give the id of a workspace from analytics.workspaces.",
+        )
+    };
+    let known = Spi::get_one_with_args::<bool>(
+        "SELECT EXISTS (SELECT FROM analytics.workspaces WHERE workspace_id = $1)",
+        &[workspace_id.into()],
+    );
+    if known.unwrap_or_report() != Some(true) {
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("workspace \"{workspace_id}\" does not exist"),
+            "Give the id of a workspace from analytics.workspaces.",
+        )
+    }
+}
+
+#[pg_extern(schema = "analytics_internal", stable, parallel_safe)]
+fn require_agent(workspace_id: Option<pgrx::Uuid>, agent_id: Option<pgrx::Uuid>) {
+    require_workspace(workspace_id);
+    let (Some(workspace_id), Some(agent_id)) = (workspace_id, agent_id) else {
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "agent_id is NULL",
+            "Give the id of an agent from analytics.list_agents().",
+        )
+    };
+    let known = Spi::get_one_with_args::<bool>(
+        "SELECT EXISTS (SELECT FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = $2)",
+        &[workspace_id.into(), agent_id.into()],
+    );
+    if known.unwrap_or_report() != Some(true) {
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("agent \"{agent_id}\" does not exist in workspace \"{workspace_id}\""),
+            "Give the id of an agent from analytics.list_agents().",
+        )
+    }
+}
+
+/// Whether Postgres would accept this as a time zone.
+#[pg_extern(schema = "analytics_internal", immutable, strict, parallel_safe)]
+fn is_time_zone(name: &str) -> bool {
+    // A name with a zero byte cannot come from Postgres text; without one there is a C string.
+    let Ok(name) = std::ffi::CString::new(name) else { return false };
+    // SAFETY: a look-up by name that gives NULL for an unknown one.
+    unsafe { !pg_sys::pg_tzset(name.as_ptr()).is_null() }
+}

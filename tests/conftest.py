@@ -1,0 +1,375 @@
+"""Fixtures of the end-to-end tests.
+
+``db``          a database of its own for the test, with the extension and its tables
+``bare_db``     an empty database of its own
+``own_server``  a server of its own, with fsync on, for tests that kill or restart it
+``server``      the server that all other tests share
+``make_role``   makes database roles with unique names, which go at the end of the test
+``background``  runs a function in a thread
+``shared_data`` the directory of real data sets; the test is skipped where it is absent
+
+Run them with ``make test-e2e`` (``make test-e2e ARGS='-k restore'``), which builds the extension first.
+Servers are private (``tools/cluster``): a Unix socket, superuser ``postgres``, no password.
+"""
+
+import itertools
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "target"
+VERSION = os.environ.get("SHADOWER_PG", "15")
+PREFIX = TARGET / "pg" / VERSION
+BIN = PREFIX / "bin"
+CLUSTERS = os.environ.get("SHADOWER_CLUSTERS", f"e2e-{os.getpid()}")
+
+_numbers = itertools.count(1)
+
+# Not durable and therefore fast: for tests that do not crash the server.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def cluster(*args: str, **kwargs) -> subprocess.CompletedProcess:
+    """tools/cluster; raises with its messages when it fails."""
+    return subprocess.run([ROOT / "tools" / "cluster", *args], check=True, stdin=subprocess.DEVNULL, **kwargs)
+
+
+class Database:
+    """One database and the ways into it. Whatever was opened through it is closed with it."""
+
+    def __init__(self, server: "Server", name: str) -> None:
+        self.server = server
+        self.name = name
+        self._connections: list[psycopg.Connection] = []
+
+    def connect(self, role: str | None = None, **kwargs) -> psycopg.Connection:
+        """A new connection, with autocommit unless told otherwise; as superuser or as ``role``."""
+        kwargs.setdefault("autocommit", True)
+        connection = psycopg.connect(
+            host=self.server.socket, port=5432, dbname=self.name, user=role or "postgres", **kwargs
+        )
+        self._connections.append(connection)
+        return connection
+
+    @property
+    def connection(self) -> psycopg.Connection:
+        """The superuser's connection that the short forms below share."""
+        if not self._connections or self._connections[0].closed:
+            self._connections.insert(0, self.connect())
+        return self._connections[0]
+
+    def execute(self, query, params=None) -> psycopg.Cursor:
+        return self.connection.execute(query, params)
+
+    def rows(self, query, params=None) -> list[tuple]:
+        return self.execute(query, params).fetchall()
+
+    def value(self, query, params=None):
+        """The only column of the only row."""
+        ((value,),) = self.rows(query, params)
+        return value
+
+    def environment(self, role: str | None = None) -> dict[str, str]:
+        """What psql, pg_dump and any other libpq program need to find this database."""
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith("PG")},
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PGHOST": str(self.server.socket),
+            "PGPORT": "5432",
+            "PGUSER": role or "postgres",
+            "PGDATABASE": self.name,
+            "PGTZ": "UTC",
+        }
+
+    def run(
+        self, program: str, *args: str, role: str | None = None, check=True, merge=False, **kwargs
+    ) -> subprocess.CompletedProcess:
+        """Runs a program of this server version (pg_dump, pg_restore, pgbench...) on this database.
+
+        ``merge`` puts its messages into ``.stdout``, where they occurred.
+        """
+        done = subprocess.run(
+            [BIN / program, *map(str, args)],
+            env=self.environment(role),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+            text=True,
+            **({} if "input" in kwargs else {"stdin": subprocess.DEVNULL}),
+            **kwargs,
+        )
+        if check and done.returncode != 0:
+            pytest.fail(f"{program} {' '.join(map(str, args))}:\n{done.stdout}{done.stderr or ''}")
+        return done
+
+    def psql(
+        self, script: str, *args: str, role: str | None = None, check=True, **kwargs
+    ) -> subprocess.CompletedProcess:
+        """Runs a script through psql, stopping at the first error; its result is in ``.stdout``."""
+        options = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *args]
+        return self.run("psql", *options, role=role, check=check, input=script, **kwargs)
+
+    def dump(self, *args: str) -> str:
+        """pg_dump's plain output, with the random word of newer versions' \\restrict made constant."""
+        text = self.run("pg_dump", *args).stdout
+        return "".join(
+            line.split()[0] + "\n" if line.startswith(("\\restrict ", "\\unrestrict ")) else line
+            for line in text.splitlines(keepends=True)
+        )
+
+    def workspace(self, name: str = "acme") -> uuid.UUID:
+        """A new workspace."""
+        return self.value(
+            "INSERT INTO analytics.workspaces (name) VALUES (%s) RETURNING workspace_id", [name]
+        )
+
+    def contents(self) -> dict[str, tuple[int, str]]:
+        """Row count and checksum of every table of ours that is not a partition, whatever the order of its rows."""
+        tables = self.rows(
+            "SELECT c.oid::regclass::text FROM pg_class AS c"
+            " WHERE c.relnamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)"
+            " AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1"
+        )
+        assert tables, "there are no tables"
+        digest = "md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\"), ''))"
+        return {name: self.rows(f"SELECT count(*), {digest} FROM {name} AS t")[0] for (name,) in tables}
+
+    def wait_until_blocked(self, connection: psycopg.Connection) -> None:
+        """Returns once what runs in that connection (in the background) waits for a lock."""
+        state = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s"
+        pid = connection.info.backend_pid
+        wait_until(
+            lambda: self.value(state, [pid]) == "Lock", "the statement did not have to wait for a lock"
+        )
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+
+class Server:
+    """A private cluster."""
+
+    def __init__(self, name: str, settings: dict[str, str]) -> None:
+        self.name = name
+        self.directory = TARGET / "clusters" / name
+        cluster("init", name, VERSION, *(f"{key}={value}" for key, value in settings.items()))
+        self.start()
+        self._admin: psycopg.Connection | None = None
+
+    @property
+    def socket(self) -> str:
+        return (self.directory / "socket").read_text().strip()
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process id."""
+        return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def start(self) -> None:
+        cluster("start", self.name)
+
+    def stop(self, mode: str = "fast") -> None:
+        cluster("stop", self.name, mode)
+
+    def restart(self, mode: str = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def kill(self, pid: int | None = None) -> None:
+        """kill -9: the postmaster (waits until all its processes are gone), or one backend."""
+        victim = pid or self.pid
+        children = [] if pid else _children(victim)
+        os.kill(victim, signal.SIGKILL)
+        for process in [victim, *children]:
+            wait_until(lambda p=process: not _alive(p), f"process {process} did not end")
+        if pid:
+            # The others end, too, and the server recovers.
+            wait_until(self.is_ready, "the server did not recover")
+
+    def is_ready(self) -> bool:
+        """Whether it accepts connections."""
+        command = [BIN / "pg_isready", "--quiet", "--host", self.socket, "--port", "5432"]
+        return subprocess.run(command, check=False).returncode == 0
+
+    def log(self) -> str:
+        """What the server has logged so far."""
+        return (self.directory / "log").read_text(errors="replace")
+
+    def admin(self) -> psycopg.Connection:
+        """A connection for CREATE DATABASE and the like."""
+        if self._admin is None or self._admin.closed:
+            self._admin = psycopg.connect(
+                host=self.socket, port=5432, user="postgres", dbname="postgres", autocommit=True
+            )
+        return self._admin
+
+    def create_database(self, name: str | None = None, template: str = "template0") -> Database:
+        name = name or f"test_{next(_numbers)}"
+        self.admin().execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+        return Database(self, name)
+
+    def drop_database(self, database: Database) -> None:
+        database.close()
+        self.admin().execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database.name))
+        )
+
+    def database(self, name: str) -> Database:
+        """The way into a database that exists already."""
+        return Database(self, name)
+
+    def install(self, database: Database) -> Database:
+        """CREATE EXTENSION and analytics.setup()."""
+        database.execute("CREATE EXTENSION shadower_analytics")
+        if database.rows(
+            "SELECT FROM pg_proc WHERE proname = 'setup' AND pronamespace = 'analytics'::regnamespace"
+        ):
+            database.execute("SELECT * FROM analytics.setup()")
+        return database
+
+    def destroy(self) -> None:
+        if self._admin is not None:
+            self._admin.close()
+        cluster("destroy", self.name)
+
+
+def _alive(pid: int) -> bool:
+    """Also true of a zombie: Postgres, too, takes it for a running server until init has reaped it."""
+    return Path(f"/proc/{pid}").exists()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def wait_until(condition: Callable[[], object], message: str, seconds: float = 60) -> None:
+    """Waits for a condition; a test that would wait for ever fails with the message."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"{message} within {seconds:g} s")
+        time.sleep(0.02)
+
+
+def has_library(name: str) -> bool:
+    """Whether this server prefix has a loadable library, such as pg_cron."""
+    libdir = subprocess.run([BIN / "pg_config", "--pkglibdir"], check=True, capture_output=True, text=True)
+    return (Path(libdir.stdout.strip()) / f"{name}.so").exists()
+
+
+def start_server(name: str, settings: dict[str, str] | None = None) -> Server:
+    """A private server; pg_cron is loaded where it is available (its database is `cron`)."""
+    settings = dict(settings or {})
+    if has_library("pg_cron"):
+        settings.setdefault("shared_preload_libraries", "pg_cron")
+        settings.setdefault("cron.database_name", "cron")
+    return Server(f"{CLUSTERS}-{name}", settings)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The shared server. Its database `installed` is the template of ``db``."""
+    server = start_server("shared", FAST)
+    try:
+        installed = server.install(server.create_database("installed"))
+        installed.close()
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.fixture
+def db(server: Server) -> Iterator[Database]:
+    """A fresh database with the extension and its tables."""
+    database = server.create_database(template="installed")
+    yield database
+    server.drop_database(database)
+
+
+@pytest.fixture
+def bare_db(server: Server) -> Iterator[Database]:
+    """A fresh, empty database."""
+    database = server.create_database()
+    yield database
+    server.drop_database(database)
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[..., Server]]:
+    """make_server(**settings): as many servers of its own as the test likes, durable unless told otherwise.
+
+    A setting with a dot in its name goes into a dictionary: make_server(**{"cron.database_name": "x"}).
+    """
+    servers: list[Server] = []
+
+    def make(**settings: str) -> Server:
+        servers.append(start_server(f"own-{next(_numbers)}", settings))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.destroy()
+
+
+@pytest.fixture
+def own_server(make_server: Callable[..., Server]) -> Server:
+    """A durable server of the test's own, to be killed and restarted."""
+    return make_server()
+
+
+@pytest.fixture
+def background() -> Iterator[Callable[..., Future]]:
+    """background(function, *args) runs it in a thread: .result(60) waits for it and raises what it raised."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        yield pool.submit
+
+
+@pytest.fixture
+def make_role(server: Server, request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
+    """make_role("reader", "LOGIN NOSUPERUSER"): a role with a unique name, dropped after the test.
+
+    The test's databases are dropped first, and with them what the role owned there.
+    """
+    databases = [request.getfixturevalue(name) for name in ("db", "bare_db") if name in request.fixturenames]
+    roles: list[str] = []
+
+    def make(stem: str = "role", options: str = "LOGIN") -> str:
+        name = f"{stem}_{next(_numbers)}"
+        server.admin().execute(sql.SQL("CREATE ROLE {} " + options).format(sql.Identifier(name)))
+        roles.append(name)
+        return name
+
+    yield make
+    for database in databases:
+        server.drop_database(database)
+    for role in roles:
+        server.admin().execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The directory of real data sets: $SHADOWER_DATA, or shared/data beside the clone."""
+    directory = Path(os.environ.get("SHADOWER_DATA", ROOT.parent / "shared" / "data"))
+    if not directory.is_dir():
+        pytest.skip(f"no data sets: {directory} is absent (set SHADOWER_DATA)")
+    return directory

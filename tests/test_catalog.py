@@ -1,0 +1,178 @@
+"""What the catalog says about rights and search paths, whatever the functions are called."""
+
+import psycopg
+import pytest
+from psycopg import sql
+
+SCHEMAS = "('analytics'::regnamespace, 'analytics_internal'::regnamespace)"
+
+# One row per right that PUBLIC has on something of ours; a NULL ACL means the defaults of its kind.
+PUBLIC_RIGHTS = f"""
+    SELECT what, acl.privilege_type
+    FROM (
+        SELECT 'function ' || oid::regprocedure, coalesce(proacl, acldefault('f', proowner))
+        FROM pg_proc WHERE pronamespace IN {SCHEMAS}
+        UNION ALL
+        SELECT 'relation ' || oid::regclass,
+               coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))
+        FROM pg_class WHERE relnamespace IN {SCHEMAS} AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+        UNION ALL
+        SELECT 'column ' || attrelid::regclass || '.' || attname, attacl
+        FROM pg_attribute JOIN pg_class AS c ON c.oid = attrelid WHERE c.relnamespace IN {SCHEMAS}
+        UNION ALL
+        -- Row types and array types follow their table and their element type.
+        SELECT 'type ' || oid::regtype, coalesce(typacl, acldefault('T', typowner))
+        FROM pg_type WHERE typnamespace IN {SCHEMAS} AND typrelid = 0 AND typelem = 0
+        UNION ALL
+        SELECT 'schema ' || nspname, coalesce(nspacl, acldefault('n', nspowner))
+        FROM pg_namespace WHERE oid IN {SCHEMAS}
+    ) AS thing (what, acls)
+    CROSS JOIN LATERAL aclexplode(acls) AS acl
+    WHERE acl.grantee = 0
+    ORDER BY 1, 2"""
+
+# Functions whose text names things when they run, and that leave to the caller where these are looked up.
+# A body that was parsed when the function was made (RETURN ..., BEGIN ATOMIC) has no names left in it.
+UNPINNED = f"""
+    SELECT p.oid::regprocedure::text
+    FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+    WHERE p.pronamespace IN {SCHEMAS}
+      AND (l.lanname NOT IN ('c', 'internal', 'sql') OR l.lanname = 'sql' AND p.prosqlbody IS NULL OR p.prosecdef)
+      AND NOT coalesce(p.proconfig, '{{}}') @> ARRAY['search_path=pg_catalog, pg_temp']
+    ORDER BY 1"""
+
+SECURITY_DEFINERS = f"""
+    SELECT p.oid::regprocedure::text FROM pg_proc AS p
+    WHERE p.pronamespace IN {SCHEMAS} AND p.prosecdef ORDER BY 1"""
+
+
+def test_public_has_nothing(db):
+    db.execute("SELECT * FROM analytics.generate_demo_data(1000)")
+    assert db.rows(PUBLIC_RIGHTS) == []
+
+    # The question above finds each kind of right.
+    db.execute("GRANT EXECUTE ON FUNCTION analytics.library_version() TO PUBLIC")
+    db.execute("GRANT SELECT ON analytics.agents TO PUBLIC")
+    db.execute("GRANT SELECT (name) ON analytics.workspaces TO PUBLIC")
+    db.execute("GRANT USAGE ON SCHEMA analytics_internal TO PUBLIC")
+    db.execute("CREATE TYPE analytics.new AS ENUM ('a')")
+    db.execute("CREATE FUNCTION analytics.new() RETURNS integer LANGUAGE sql RETURN 1")
+    assert db.rows(PUBLIC_RIGHTS) == [
+        ("column analytics.workspaces.name", "SELECT"),
+        ("function analytics.library_version()", "EXECUTE"),
+        ("function analytics.new()", "EXECUTE"),
+        ("relation analytics.agents", "SELECT"),
+        ("schema analytics_internal", "USAGE"),
+        ("type analytics.new", "USAGE"),
+    ]
+
+
+def test_search_path_is_pinned(db):
+    assert db.rows(UNPINNED) == []
+    db.execute(
+        "CREATE FUNCTION analytics.a() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM analytics.agents'"
+    )
+    db.execute("CREATE FUNCTION analytics.b() RETURNS bigint LANGUAGE sql SECURITY DEFINER RETURN 1")
+    db.execute("CREATE FUNCTION analytics.c() RETURNS bigint LANGUAGE sql RETURN 1")
+    assert db.rows(UNPINNED) == [("analytics.a()",), ("analytics.b()",)]
+
+
+def test_no_security_definer(db):
+    """None is needed so far; whoever adds one adds it here, with a test of what it refuses."""
+    assert db.rows(SECURITY_DEFINERS) == []
+    db.execute(
+        "CREATE FUNCTION analytics.b() RETURNS bigint LANGUAGE sql SECURITY DEFINER"
+        " SET search_path = pg_catalog, pg_temp RETURN 1"
+    )
+    assert db.rows(SECURITY_DEFINERS) == [("analytics.b()",)]
+
+
+def test_members_belong_to_the_extension(db):
+    """Every function is a member, and no table, view or sequence is: pg_dump would leave its rows out."""
+    members = """
+        SELECT d.classid::regclass::text, count(*) FROM pg_depend AS d
+        JOIN pg_extension AS e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+        WHERE e.extname = 'shadower_analytics' AND d.classid IN ('pg_proc'::regclass, 'pg_class'::regclass)
+        GROUP BY 1"""
+    functions = db.value(f"SELECT count(*) FROM pg_proc WHERE pronamespace IN {SCHEMAS}")
+    assert functions > 20
+    assert db.rows(members) == [("pg_proc", functions)]
+
+
+def test_a_writer_runs_nothing_as_the_owner_of_the_tables(db, make_role):
+    """The trigger that admits agents, and the check of the schema's version, read and write tables with their
+    owner's rights. What the caller's search_path finds first must not run with them."""
+    writer = make_role("writer")
+    workspace = db.workspace()
+    db.execute(
+        sql.SQL("""
+        CREATE SCHEMA trap AUTHORIZATION {0};
+        GRANT USAGE ON SCHEMA analytics, analytics_internal TO {0};
+        GRANT SELECT, INSERT ON analytics.agent_runs, analytics.workspaces TO {0};
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA analytics, analytics_internal TO {0};
+        """).format(sql.Identifier(writer))
+    )
+    connection = db.connect(writer)
+    # Everything that such statements could use, each in the trap under its own name: all functions and operators of
+    # pg_catalog that take or give the types below. Their first line says who runs them.
+    connection.execute("""
+        CREATE TABLE trap.caught (what text, who text);
+        CREATE FUNCTION trap.spring(what text) RETURNS void LANGUAGE plpgsql AS $$
+        BEGIN
+            IF current_user <> session_user THEN
+                RAISE EXCEPTION '% ran as %', what, current_user USING ERRCODE = 'triggered_action_exception';
+            END IF;
+        END $$;
+        CREATE FUNCTION trap.eq(uuid, uuid) RETURNS boolean LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM trap.spring('='); RETURN pg_catalog.uuid_eq($1, $2); END $$;
+        CREATE OPERATOR trap.= (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = trap.eq);
+        CREATE FUNCTION trap.cat(text, text) RETURNS text LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM trap.spring('||'); RETURN pg_catalog.textcat($1, $2); END $$;
+        CREATE OPERATOR trap.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = trap.cat);
+        CREATE FUNCTION trap.larger(integer, integer) RETURNS integer LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM trap.spring('max'); RETURN greatest($1, $2); END $$;
+        CREATE AGGREGATE trap.max(integer) (SFUNC = trap.larger, STYPE = integer);
+        SET search_path = trap, pg_catalog""")
+    # The trap is set: it is found by its bare name.
+    assert connection.execute("SELECT 'max'::regproc::text").fetchone() == ("max",)
+    assert connection.execute("SELECT to_regoper('='), to_regproc('spring') IS NOT NULL").fetchone()[1]
+
+    assert connection.execute("SELECT analytics.schema_version()").fetchone()[0] > 0
+    connection.execute("SELECT analytics_internal.require_schema()")
+    insert = "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (%s, gen_random_uuid(), 'running')"
+    connection.execute(insert, [workspace])
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    connection.execute(insert, [workspace])
+    connection.execute("COMMIT")
+    assert db.value("SELECT count(*) FROM analytics.list_agents(%s)", [workspace]) == 2
+
+
+@pytest.mark.parametrize("missing", ["refuse", "none"])
+def test_what_a_role_needs_to_insert(db, make_role, missing):
+    """INSERT on the table, and EXECUTE on the function of its CHECK constraints; nothing for the triggers."""
+    writer = make_role("writer")
+    workspace = db.workspace()
+    db.execute(
+        sql.SQL("GRANT USAGE ON SCHEMA analytics TO {0}; GRANT INSERT ON analytics.agent_runs TO {0}").format(
+            sql.Identifier(writer)
+        )
+    )
+    if missing != "refuse":
+        db.execute(
+            sql.SQL("GRANT EXECUTE ON FUNCTION analytics_internal.refuse TO {0}").format(
+                sql.Identifier(writer)
+            )
+        )
+    insert = (
+        "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (%s, gen_random_uuid(), %s)"
+    )
+    connection = db.connect(writer)
+    if missing == "refuse":
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="refuse"):
+            connection.execute(insert, [workspace, "running"])
+        return
+    connection.execute(insert, [workspace, "running"])
+    with pytest.raises(psycopg.errors.CheckViolation) as caught:
+        connection.execute(insert, [workspace, "walking"])
+    assert 'status "walking" is not allowed' in caught.value.diag.message_primary
+    assert db.value("SELECT count(*) FROM analytics.agents WHERE discovered") == 1

@@ -1,0 +1,37 @@
+"""The extension comes and goes cleanly."""
+
+import re
+import tomllib
+
+from conftest import ROOT
+
+
+def test_version_is_cargos(bare_db):
+    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    version = manifest["workspace"]["package"]["version"]
+    bare_db.execute("CREATE EXTENSION shadower_analytics")
+    installed = "SELECT extversion FROM pg_extension WHERE extname = 'shadower_analytics'"
+    assert bare_db.value(installed) == version
+    assert bare_db.value("SELECT analytics.library_version()") == version
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+
+
+def test_drop_leaves_nothing(bare_db):
+    everything = """
+        SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname ~ 'analytics'
+        UNION ALL SELECT 'function ' || oid::regprocedure FROM pg_proc WHERE oid >= 16384
+        UNION ALL SELECT 'relation ' || oid::regclass FROM pg_class WHERE oid >= 16384
+        UNION ALL SELECT 'type ' || oid::regtype FROM pg_type WHERE oid >= 16384
+        UNION ALL SELECT 'extension ' || extname FROM pg_extension"""
+    before = sorted(bare_db.rows(everything))
+    bare_db.execute("CREATE EXTENSION shadower_analytics")
+    assert sorted(bare_db.rows(everything)) != before
+    bare_db.execute("DROP EXTENSION shadower_analytics")
+    bare_db.execute("DROP SCHEMA IF EXISTS analytics RESTRICT")
+    assert sorted(bare_db.rows(everything)) == before
+
+
+def test_extension_can_come_back(bare_db):
+    for _ in range(2):
+        bare_db.execute("CREATE EXTENSION shadower_analytics")
+        bare_db.execute("DROP EXTENSION shadower_analytics")

@@ -1,0 +1,2 @@
+-- What `make demo` loads, once.
+CREATE EXTENSION shadower_analytics;
