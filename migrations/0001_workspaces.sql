@@ -10,10 +10,10 @@ CREATE TABLE analytics.workspaces (
     updated_at   timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT workspaces_pkey PRIMARY KEY (workspace_id),
     CONSTRAINT workspaces_name_check CHECK (
-        btrim(name) <> ''
+        btrim(name, E' \t\r\n\f') <> ''
         OR analytics_internal.refuse('name', name, 'it is empty', 'Give the workspace a name that people recognise.')),
     CONSTRAINT workspaces_plan_check CHECK (
-        btrim(plan) <> ''
+        btrim(plan, E' \t\r\n\f') <> ''
         OR analytics_internal.refuse('plan', plan, 'it is empty', 'Use a word such as free, pro or enterprise.')),
     CONSTRAINT workspaces_time_zone_check CHECK (
         analytics_internal.is_time_zone(time_zone)

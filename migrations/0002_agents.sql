@@ -17,7 +17,7 @@ CREATE TABLE analytics.agents (
     CONSTRAINT agents_workspace_id_fkey FOREIGN KEY (workspace_id)
         REFERENCES analytics.workspaces (workspace_id) ON DELETE CASCADE,
     CONSTRAINT agents_name_check CHECK (
-        btrim(name) <> ''
+        btrim(name, E' \t\r\n\f') <> ''
         OR analytics_internal.refuse('name', name, 'it is empty', 'Give the agent a name that people recognise.')),
     CONSTRAINT agents_lifecycle_state_check CHECK (
         lifecycle_state IN ('draft', 'testing', 'staging', 'production', 'paused', 'deprecated', 'archived')

@@ -12,6 +12,11 @@ RETURN parent || to_char(month AT TIME ZONE 'UTC', '"_y"YYYY"m"MM');
 COMMENT ON FUNCTION analytics_internal.partition_name(text, timestamptz) IS
     'Name of the partition of a month: agent_runs_y2026m11.';
 
+-- Triggers are off while it runs: nothing that the caller made may be found then.
+ALTER FUNCTION analytics_internal.move_rows(oid, oid, timestamptz, timestamptz) SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION analytics_internal.move_rows(oid, oid, timestamptz, timestamptz) IS
+    'Moves the rows of a range of started_at from one partition to another, unseen by triggers and foreign keys; returns their number.';
+
 -- A partition that accepts nothing, for everything before the oldest month, where there is no default partition:
 -- it turns "no partition found" into an error that says what to do.
 CREATE FUNCTION analytics_internal.guard_past(parent text, oldest timestamptz) RETURNS void

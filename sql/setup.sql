@@ -17,6 +17,8 @@ COMMENT ON FUNCTION analytics_internal.refuse_argument(text, text, text, text) I
     'Fails a call with a message and a hint: argument, value, what is wrong with it, what to do. Raises 22023.';
 COMMENT ON FUNCTION analytics_internal.is_time_zone(text) IS
     'Whether Postgres knows this name of a time zone. NULL for NULL.';
+COMMENT ON FUNCTION analytics_internal.require_schema() IS
+    'Raises 55000 when the tables are missing, older or newer than the library.';
 COMMENT ON FUNCTION analytics_internal.require_workspace(uuid) IS
     'Raises 22023 when the workspace is NULL or unknown, 55000 when the tables are missing, older or newer than the library. Every function of the API calls it first.';
 COMMENT ON FUNCTION analytics_internal.require_agent(uuid, uuid) IS

@@ -57,7 +57,7 @@ fn setup(
     )
 }
 
-#[pg_extern(stable)]
+#[pg_extern(stable, parallel_safe)]
 fn schema_version() -> i32 {
     migrations_table().map_or(0, applied_version)
 }

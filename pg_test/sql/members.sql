@@ -14,9 +14,13 @@ SELECT d.classid, d.objid FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = 
 WHERE e.extname = 'shadower_analytics' AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e';
 
 ------------------------------------------------------------------------------------------------------------------------
--- Routines
+-- Routines. (Lists are printed unaligned: a new line does not change the others.)
 ------------------------------------------------------------------------------------------------------------------------
-SELECT p.oid::regprocedure AS routine, l.lanname AS language,
+\pset format unaligned
+CREATE FUNCTION pg_temp.short(text) RETURNS text LANGUAGE sql AS $$
+    SELECT replace(replace($1, 'timestamp with time zone', 'timestamptz'), 'double precision', 'float8') $$;
+
+SELECT pg_temp.short(p.oid::regprocedure::text) AS routine, l.lanname AS language,
        CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END AS volatility,
        CASE p.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END AS parallel,
        concat_ws(', ', CASE p.prokind WHEN 'a' THEN 'aggregate' WHEN 'p' THEN 'procedure' END,
@@ -26,21 +30,20 @@ FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
 WHERE p.oid IN (SELECT m.objid FROM member AS m WHERE m.classid = 'pg_proc'::regclass)
 ORDER BY (p.oid::regprocedure)::text COLLATE "C";
 
--- What they return, and the settings they pin. (Arguments with their defaults are part of what callers rely on.)
-SELECT p.oid::regproc AS routine, pg_get_function_arguments(p.oid) AS arguments
+-- What callers rely on: names and defaults of arguments, and the result.
+SELECT p.oid::regproc AS routine, pg_temp.short(pg_get_function_arguments(p.oid)) AS arguments,
+       pg_temp.short(pg_get_function_result(p.oid)) AS result
 FROM pg_proc AS p
 WHERE p.oid IN (SELECT m.objid FROM member AS m WHERE m.classid = 'pg_proc'::regclass)
-  AND p.pronamespace = 'analytics'::regnamespace AND p.pronargdefaults > 0
+  AND p.pronamespace = 'analytics'::regnamespace
 ORDER BY (p.oid::regprocedure)::text COLLATE "C";
-SELECT p.oid::regproc AS routine, pg_get_function_result(p.oid) AS result
-FROM pg_proc AS p
-WHERE p.oid IN (SELECT m.objid FROM member AS m WHERE m.classid = 'pg_proc'::regclass)
-  AND p.pronamespace = 'analytics'::regnamespace AND p.prokind <> 'p'
-ORDER BY (p.oid::regprocedure)::text COLLATE "C";
-SELECT setting, count(*) AS routines, CASE WHEN count(*) <= 3 THEN string_agg(p.proname, ', ' ORDER BY p.proname COLLATE "C") END AS names
+
+-- Settings that routines pin, other than search_path.
+SELECT p.oid::regproc AS routine, setting
 FROM pg_proc AS p CROSS JOIN unnest(p.proconfig) AS setting
 WHERE p.oid IN (SELECT m.objid FROM member AS m WHERE m.classid = 'pg_proc'::regclass)
-GROUP BY setting ORDER BY setting COLLATE "C";
+  AND setting !~ '^search_path='
+ORDER BY (p.oid::regprocedure)::text COLLATE "C", setting COLLATE "C";
 
 -- Members that are not routines.
 SELECT o.type, o.identity
@@ -58,7 +61,7 @@ FROM pg_class AS c JOIN ours ON ours.schema = c.relnamespace
 WHERE c.relkind NOT IN ('i', 'I', 't', 'c') AND NOT c.relispartition
 ORDER BY (c.oid::regclass)::text COLLATE "C";
 
-SELECT c.oid::regclass AS relation, a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type,
+SELECT c.oid::regclass AS relation, a.attname AS column, pg_temp.short(format_type(a.atttypid, a.atttypmod)) AS type,
        CASE WHEN a.attnotnull THEN 'not null' ELSE '' END AS nullable, coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS "default"
 FROM pg_class AS c JOIN ours ON ours.schema = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -73,10 +76,10 @@ WHERE o.contype IN ('p', 'u', 'f', 'x') AND NOT c.relispartition AND o.conparent
 ORDER BY (o.conrelid::regclass)::text COLLATE "C", o.contype DESC, o.conname COLLATE "C";
 
 -- Checks: the files of this suite break each of them.
-SELECT o.conrelid::regclass AS relation, string_agg(o.conname, ', ' ORDER BY o.conname COLLATE "C") AS checks
+SELECT o.conrelid::regclass AS relation, o.conname AS check
 FROM pg_constraint AS o JOIN ours ON ours.schema = o.connamespace JOIN pg_class AS c ON c.oid = o.conrelid
 WHERE o.contype = 'c' AND NOT c.relispartition
-GROUP BY o.conrelid ORDER BY (o.conrelid::regclass)::text COLLATE "C";
+ORDER BY (o.conrelid::regclass)::text COLLATE "C", o.conname COLLATE "C";
 
 -- Indexes that are not keys.
 SELECT i.indrelid::regclass AS relation,
@@ -97,6 +100,7 @@ SELECT m.objid::regclass AS table_of_the_extension FROM member AS m WHERE m.clas
 ------------------------------------------------------------------------------------------------------------------------
 -- Rules. Each of these lists what breaks one; none has a row.
 ------------------------------------------------------------------------------------------------------------------------
+\pset format aligned
 -- Everything has a comment.
 SELECT 'routine' AS kind, p.oid::regprocedure::text AS without_comment
 FROM pg_proc AS p JOIN ours ON ours.schema = p.pronamespace WHERE obj_description(p.oid, 'pg_proc') IS NULL

@@ -220,11 +220,10 @@ SELECT version, name, length(checksum) AS checksum_length, library_version = ana
        applied_by = current_user AS by_me, applied_at <= clock_timestamp() AS applied, seconds >= 0 AS measured
 FROM analytics_internal.schema_migrations ORDER BY version;
 -- The checksums are those of the files.
-\getenv suite PG_ABS_SRCDIR
-\set file :suite '/../migrations/0001_workspaces.sql'
-\set content `cat :'file'`
-SELECT checksum = encode(sha256(convert_to(:'content' || E'\n', 'UTF8')), 'hex') AS checksum_of_the_file
-FROM analytics_internal.schema_migrations WHERE version = 1;
+\set sums `cd "$PG_ABS_SRCDIR/../migrations" && sha256sum *.sql | tr '\n' ' '`
+SELECT string_agg(format('%s  %s_%s.sql', checksum, lpad(version::text, 4, '0'), name), ' ' ORDER BY version)
+       = rtrim(:'sums') AS checksums_of_the_files
+FROM analytics_internal.schema_migrations;
 
 -- How the tables are partitioned is decided once.
 SELECT * FROM analytics.setup('none'); :refused
@@ -273,22 +272,30 @@ CALL regress.nothing_changed();
 ------------------------------------------------------------------------------------------------------------------------
 -- What users add to our tables and views survives setup()
 ------------------------------------------------------------------------------------------------------------------------
-BEGIN;
+INSERT INTO analytics.workspaces (workspace_id, name) VALUES ('a0000000-0000-4000-8000-000000000001', 'Mine');
+INSERT INTO analytics.agent_runs (workspace_id, run_id, agent_id, status, started_at)
+VALUES ('a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', 'c0000000-0000-4000-8000-000000000001', 'running', now());
 CREATE INDEX my_index ON analytics.agent_runs (session_id);
 ALTER TABLE analytics.agent_runs ADD COLUMN my_column text DEFAULT 'mine';
 ALTER TABLE analytics.agent_runs ENABLE ROW LEVEL SECURITY;
 CREATE POLICY my_policy ON analytics.agent_runs USING (my_column = 'mine');
-GRANT SELECT ON analytics.agent_run_details TO regress_caller;
-GRANT SELECT (run_id) ON analytics.agent_run_details TO regress_stranger;
-GRANT INSERT ON analytics.agent_runs TO regress_caller;
-CREATE VIEW regress.my_view AS SELECT run_id, agent_name FROM analytics.agent_run_details;
 CREATE FUNCTION regress.my_trigger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER my_trigger BEFORE INSERT ON analytics.agent_runs FOR EACH ROW EXECUTE FUNCTION regress.my_trigger();
+CREATE VIEW regress.my_view AS SELECT workspace_name, agent_name, status FROM analytics.agent_run_details;
+GRANT INSERT ON analytics.agent_runs TO regress_caller;
+GRANT SELECT ON analytics.agent_run_details TO regress_caller;
+GRANT SELECT (run_id) ON analytics.agent_run_details TO regress_stranger;
 CALL regress.watch();
 SELECT array_agg(DISTINCT action ORDER BY action) AS actions FROM analytics.setup();
 CALL regress.nothing_changed();
-SELECT count(*) FROM regress.my_view;
-ROLLBACK;
+SELECT * FROM regress.my_view;
+DROP VIEW regress.my_view;
+DROP TRIGGER my_trigger ON analytics.agent_runs;
+DROP POLICY my_policy ON analytics.agent_runs;
+ALTER TABLE analytics.agent_runs DISABLE ROW LEVEL SECURITY, DROP COLUMN my_column;
+DROP INDEX analytics.my_index;
+DELETE FROM analytics.workspaces;
+DROP OWNED BY regress_caller, regress_stranger;
 CALL regress.watch();
 
 -- A view that was dropped, or lost its options, comes back as it was.
@@ -302,7 +309,7 @@ SELECT reloptions FROM pg_class WHERE oid = 'analytics.agent_run_details'::regcl
 ROLLBACK;
 
 ------------------------------------------------------------------------------------------------------------------------
--- DROP EXTENSION keeps the tables: they are the user's
+-- DROP EXTENSION does not take the user's rows along, not even with CASCADE
 ------------------------------------------------------------------------------------------------------------------------
 \set VERBOSITY terse
 DROP EXTENSION shadower_analytics; :refused
@@ -311,8 +318,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 DROP EXTENSION shadower_analytics CASCADE;
 SELECT relname FROM pg_class
-WHERE relnamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
-  AND relkind IN ('r', 'p', 'v') AND NOT relispartition
+WHERE relnamespace = 'analytics'::regnamespace AND relkind IN ('r', 'p', 'v') AND NOT relispartition
 ORDER BY relname COLLATE "C";
 ROLLBACK;
 CALL regress.nothing_changed();

@@ -51,10 +51,6 @@ fn stored(name: &str, values: &[f64]) -> [(String, Vec<u8>); 3] {
     [
         (format!("sketch-{name}"), prefixed(0, &sketch.to_bytes())),
         (format!("stats-{name}"), prefixed(1, &stats.to_bytes())),
-        (
-            format!("text-{name}"),
-            prefixed(3, sketch.to_string().as_bytes()),
-        ),
     ]
 }
 

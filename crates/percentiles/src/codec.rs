@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// Why stored bytes or text were refused.
+/// Why stored bytes were refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {

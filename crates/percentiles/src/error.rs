@@ -22,7 +22,7 @@ pub enum Error {
     HistogramBuckets(usize),
     /// Together the sketches would hold more than [`crate::sketch::MAX_COUNT`] values.
     TooManyValues,
-    /// Stored bytes or text are not a value that this crate has written.
+    /// Stored bytes are not a value that this crate has written.
     Decode(DecodeError),
 }
 

@@ -24,7 +24,6 @@ mod image;
 mod mapping;
 mod query;
 mod table;
-mod text;
 
 pub use query::HistogramRow;
 

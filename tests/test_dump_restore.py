@@ -1,0 +1,239 @@
+"""pg_dump and restore: nothing is lost, nothing complains, and what users added to our tables is there too."""
+
+import subprocess
+
+import pytest
+from conftest import Database, Server, assert_rows
+from psycopg import sql
+
+# Plain and custom go through one connection, a directory is written and read by two at once.
+FORMATS = {
+    "plain": ["--format=plain"],
+    "custom": ["--format=custom"],
+    "directory": ["--format=directory", "--jobs=2"],
+}
+
+WHAT_USERS_ADD = """
+CREATE TABLE public.audit (what text, run_id uuid);
+CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO public.audit VALUES (TG_OP, NEW.run_id); RETURN NEW; END $$;
+
+ALTER TABLE analytics.agent_runs ADD COLUMN team text DEFAULT 'blue';
+CREATE INDEX by_team ON analytics.agent_runs (workspace_id, team, started_at);
+CREATE INDEX by_metadata ON analytics.agent_errors USING gin (error_context jsonb_path_ops);
+ALTER TABLE analytics.agents ADD CONSTRAINT short_name CHECK (length(name) < 200);
+ALTER TABLE analytics.agent_runs ENABLE ROW LEVEL SECURITY;
+CREATE POLICY one_team ON analytics.agent_runs FOR SELECT TO {reader} USING (team = 'red');
+GRANT USAGE ON SCHEMA analytics TO {reader};
+GRANT SELECT ON analytics.agent_runs, analytics.workspaces, analytics.agents, analytics.agent_run_details TO {reader};
+GRANT UPDATE (name, description) ON analytics.agents TO {reader};
+GRANT EXECUTE ON FUNCTION analytics.list_agents TO {reader};
+CREATE TRIGGER note AFTER INSERT ON analytics.agent_runs FOR EACH ROW EXECUTE FUNCTION public.note();
+CREATE VIEW public.daily AS
+    SELECT workspace_id, agent_name, started_at::date AS day, count(*) FROM analytics.agent_run_details GROUP BY 1, 2, 3;
+CREATE MATERIALIZED VIEW public.totals AS SELECT workspace_id, count(*) FROM analytics.agent_runs GROUP BY 1;
+COMMENT ON COLUMN analytics.agent_runs.team IS 'added by a user';
+"""
+
+# Of all time, so that the answers do not depend on the hour; without the throughput, which is measured until now.
+MEASURES = """
+    SELECT p.* FROM analytics.workspaces AS w, analytics.agents AS a,
+        LATERAL (SELECT total_runs, successful_runs, failed_runs, timeout_runs, cancelled_runs,
+            running_runs, queued_runs, success_rate, avg_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds,
+            p90_runtime_seconds, p95_runtime_seconds, p99_runtime_seconds, min_runtime_seconds, max_runtime_seconds,
+            stddev_runtime_seconds, credits_consumed, tokens_used, unique_users, avg_rating
+        FROM analytics.agent_performance(w.workspace_id, a.agent_id, 'all')) AS p
+    WHERE a.workspace_id = w.workspace_id
+    ORDER BY a.workspace_id, a.agent_id"""
+
+LISTS = """
+    SELECT w.workspace_id, l.* FROM analytics.workspaces AS w,
+        LATERAL analytics.list_agents(w.workspace_id, 'all') AS l
+    ORDER BY w.workspace_id, l.agent_id"""
+
+
+def checked(done: subprocess.CompletedProcess) -> None:
+    """Not one word of complaint, and not only no error."""
+    assert done.stderr == ""
+
+
+def dump_to(source: Database, fmt: str, path, role: str | None = None) -> None:
+    checked(source.run("pg_dump", *FORMATS[fmt], f"--file={path}", role=role))
+
+
+def restore_into(target: Database, fmt: str, path, role: str | None = None) -> None:
+    if fmt == "plain":
+        checked(target.run("psql", "--no-psqlrc", "--quiet", f"--file={path}", role=role))
+    else:
+        jobs = ["--jobs=2"] if fmt == "directory" else []
+        checked(target.run("pg_restore", *jobs, f"--dbname={target.name}", path, role=role))
+
+
+def fill(database: Database) -> None:
+    database.execute("SELECT * FROM analytics.generate_demo_data(3000, days => 40)")
+    # A month without a partition, with everything that hangs on its runs.
+    workspace = database.workspace("without a partition")
+    for year in (2003, 2004):
+        run = database.value(
+            "SELECT analytics.start_run(%s, gen_random_uuid(), started_at => make_timestamptz(%s, 2, 3, 4, 5, 6))",
+            [workspace, year],
+        )
+        database.execute("SELECT analytics.finish_run(%s, %s)", [workspace, run])
+        database.execute(
+            "SELECT analytics.record_error(%s, gen_random_uuid(), 'E', agent_run_id => %s)", [workspace, run]
+        )
+        database.execute(
+            "SELECT analytics.record_feedback(%s, gen_random_uuid(), 4, agent_run_id => %s)", [workspace, run]
+        )
+    database.execute(
+        "INSERT INTO analytics.agent_optimization_suggestions (workspace_id, agent_id, suggestion_type, title)"
+        " SELECT workspace_id, agent_id, 'cost', 'Use a smaller model' FROM analytics.agents"
+    )
+    # An agent that waits in the log.
+    database.execute(
+        "INSERT INTO analytics_internal.agent_discoveries VALUES (%s, gen_random_uuid())", [workspace]
+    )
+
+
+@pytest.fixture(scope="module", params=["native", "none"])
+def source(server: Server, request: pytest.FixtureRequest):
+    """A database with data and with things that users added to our tables."""
+    server.admin().execute("CREATE ROLE dump_reader LOGIN")
+    database = server.create_database()
+    database.execute("CREATE EXTENSION shadower_analytics")
+    database.execute("SELECT * FROM analytics.setup(partitioning => %s)", [request.param])
+    fill(database)
+    database.psql(WHAT_USERS_ADD.replace("{reader}", "dump_reader"))
+    database.execute(
+        "UPDATE analytics.agent_runs SET team = CASE WHEN hashtext(run_id::text) % 3 = 0 THEN 'red' ELSE 'blue' END"
+    )
+    database.execute("REFRESH MATERIALIZED VIEW public.totals")
+    yield database
+    server.drop_database(database)
+    server.admin().execute("DROP ROLE dump_reader")
+
+
+@pytest.fixture
+def target(server: Server):
+    database = server.create_database()
+    yield database
+    server.drop_database(database)
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_dump_and_restore(source, target, fmt, tmp_path):
+    path = tmp_path / "dump"
+    dump_to(source, fmt, path)
+    restore_into(target, fmt, path)
+
+    contents = source.contents()
+    assert contents["analytics.agent_runs"][0] == 3002
+    assert min(count for name, (count, _) in contents.items()) > 0, "every table has something to lose"
+    assert target.contents() == contents
+    assert target.dump() == source.dump()
+
+    for question in (LISTS, MEASURES):
+        answers = source.rows(question)
+        assert len(answers) > 20
+        assert_rows(target.rows(question), answers)
+
+    # What users added is not only there, it works.
+    reading = target.connect("dump_reader")
+    red = source.value("SELECT count(*) FROM analytics.agent_runs WHERE team = 'red'")
+    assert 0 < red < 3002
+    assert reading.execute("SELECT count(*) FROM analytics.agent_runs").fetchone() == (red,)
+    assert reading.execute("SELECT count(*) FROM analytics.agent_run_details").fetchone() == (red,)
+    assert target.value("SELECT sum(count) FROM public.totals") == 3002
+    goes_on(target)
+
+
+def goes_on(database: Database) -> None:
+    """setup() finds everything, and writing, the triggers and the making of partitions work as before."""
+    partitioned = database.value("SELECT analytics_internal.is_partitioned('agent_runs')")
+    steps = database.rows("SELECT name, action FROM analytics.setup()")
+    assert {action for _, action in steps} <= {"present", "replaced", "created"}
+    # The rows in the default partition get their months.
+    late = ["agent_runs_y2003m02", "agent_runs_y2004m02"] if partitioned else []
+    assert [name for name, action in steps if action == "created"] == late
+    runs = "SELECT count(*) FROM analytics.agent_runs WHERE started_at < '2005-01-01'"
+    assert database.value(runs) == 2
+
+    audited = database.value("SELECT count(*) FROM public.audit")
+    (workspace, run), *_ = database.rows(
+        "SELECT workspace_id, run_id FROM analytics.agent_runs WHERE status = 'running'"
+    )
+    assert database.value("SELECT analytics.finish_run(%s, %s)", [workspace, run]) is True
+    database.execute(
+        "SELECT analytics.record_error(%s, gen_random_uuid(), 'E', agent_run_id => %s)", [workspace, run]
+    )
+    new = database.value(
+        "SELECT analytics.start_run(%s, analytics.agent_id(%s, 'new'))", [workspace, workspace]
+    )
+    assert database.rows("SELECT team FROM analytics.agent_runs WHERE run_id = %s", [new]) == [("blue",)]
+    assert database.value("SELECT count(*) FROM public.audit") == audited + 1
+    assert database.value(
+        "SELECT discovered FROM analytics.agents WHERE agent_id = analytics.agent_id(%s, 'new')", [workspace]
+    )
+    months = {name for (name,) in database.rows("SELECT partition_name FROM analytics.ensure_partitions(6)")}
+    assert len(months) == (7 if partitioned else 0)
+    assert database.value("SELECT count(*) FROM analytics_internal.agent_discoveries") == 0
+    # The cascades, across every table.
+    errors_before = database.value("SELECT count(*) FROM analytics.agent_errors")
+    database.execute("DELETE FROM analytics.agent_runs WHERE started_at < '2005-01-01'")
+    assert database.value(runs) == 0
+    assert database.value("SELECT count(*) FROM analytics.agent_errors") == errors_before - 2
+    database.execute("DELETE FROM analytics.workspaces")
+    emptied = {name for name, (count, _) in database.contents().items() if count == 0}
+    assert emptied == {name for name in database.contents() if not name.startswith("analytics_internal.s")}
+
+
+def test_a_difference_is_noticed(source, target, tmp_path):
+    """The comparisons above, on a dump that lost a row, and one that lost an index."""
+    path = tmp_path / "dump"
+    dump_to(source, "plain", path)
+    restore_into(target, "plain", path)
+    assert target.dump() == source.dump()
+    target.execute("DROP INDEX analytics.by_metadata")
+    assert target.dump() != source.dump()
+    target.execute(
+        "UPDATE analytics.agent_runs SET tokens_used = tokens_used + 1 WHERE started_at < '2005-01-01'"
+    )
+    assert target.contents() == source.contents(), "they have no tokens"
+    target.execute("UPDATE analytics.agent_runs SET tokens_used = 1 WHERE started_at < '2004-01-01'")
+    assert {k for k, v in source.contents().items() if target.contents()[k] != v} == {"analytics.agent_runs"}
+
+
+@pytest.mark.parametrize("restored_by", ["owner", "superuser"])
+def test_database_of_an_ordinary_role(bare_db, server, make_role, tmp_path, restored_by):
+    """The owner of the database made everything; the owner, or the superuser as backup tools do, restores it."""
+    owner = make_role("app")
+    name = sql.Identifier(bare_db.name)
+    server.admin().execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(owner)))
+    connection = bare_db.connect(owner)
+    connection.execute("CREATE EXTENSION shadower_analytics")
+    connection.execute("SELECT * FROM analytics.setup()")
+    connection.execute("SELECT * FROM analytics.generate_demo_data(1000)")
+    contents, dump = bare_db.contents(), bare_db.dump()
+
+    path = tmp_path / "dump"
+    dump_to(bare_db, "custom", path, role=owner if restored_by == "owner" else None)
+    connection.close()
+    # A database of the same name, so that make_role removes it before the role.
+    server.drop_database(bare_db)
+    server.create_database(bare_db.name)
+    server.admin().execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(owner)))
+    restore_into(bare_db, "custom", path, role=owner if restored_by == "owner" else None)
+
+    assert bare_db.contents() == contents
+    assert bare_db.dump() == dump
+    # And it is the owner's as before.
+    connection = bare_db.connect(owner)
+    assert {row[2] for row in connection.execute("SELECT * FROM analytics.setup()")} == {
+        "present",
+        "replaced",
+    }
+    workspace = bare_db.workspace()
+    connection.execute("SELECT analytics.start_run(%s, gen_random_uuid())", [workspace])
+    assert connection.execute("SELECT total_runs FROM analytics.list_agents(%s)", [workspace]).fetchall() == [
+        (1,)
+    ]
