@@ -109,7 +109,7 @@ CREATE TABLE analytics.agent_runs (
     CONSTRAINT agent_runs_concurrent_runs_check CHECK (
         concurrent_runs >= 0
         OR analytics_internal.refuse('concurrent_runs', concurrent_runs::text, 'it is below zero',
-            'Give the number of runs of this agent that were running at the start.')),
+            'Give the number of runs that were under way at the start.')),
     CONSTRAINT agent_runs_user_rating_check CHECK (
         user_rating BETWEEN 1 AND 5
         OR analytics_internal.refuse('user_rating', user_rating::text, 'a rating lies between 1 and 5',
@@ -142,7 +142,7 @@ COMMENT ON COLUMN analytics.agent_runs.prompt_tokens IS 'Tokens sent to the mode
 COMMENT ON COLUMN analytics.agent_runs.completion_tokens IS 'Tokens received from the model; NULL is unknown.';
 COMMENT ON COLUMN analytics.agent_runs.model_name IS 'Model that answered, as its provider names it.';
 COMMENT ON COLUMN analytics.agent_runs.model_provider IS 'Provider of the model.';
-COMMENT ON COLUMN analytics.agent_runs.concurrent_runs IS 'Runs of the same agent that were running when this one started.';
+COMMENT ON COLUMN analytics.agent_runs.concurrent_runs IS 'Runs of the workspace that were under way when this one started, this one included, as the application counts them.';
 COMMENT ON COLUMN analytics.agent_runs.error_type IS 'Kind of error that ended the run, as the application names it.';
 COMMENT ON COLUMN analytics.agent_runs.error_message IS 'Message of that error.';
 COMMENT ON COLUMN analytics.agent_runs.error_stack IS 'Stack trace of that error.';

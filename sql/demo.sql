@@ -46,7 +46,9 @@ BEGIN
     GET DIAGNOSTICS inserted = ROW_COUNT;
     counts[2] := inserted;
 
-    PERFORM analytics.ensure_partitions(since => $7 - make_interval(days => $6 + 1));
+    -- What lies outside of the times that months are made for goes to the default partition.
+    PERFORM analytics.ensure_partitions(
+        since => least(greatest($7 - make_interval(days => $6 + 1), '2000-01-01 00:00+00'), now()));
 
     FOR chunk IN 0 .. chunks - 1 LOOP
         INSERT INTO analytics.agent_runs (

@@ -67,7 +67,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.start_run IS
-    'Records that a run has started (status running) or waits (queued) and returns its run_id. Repeating it with the same run_id changes nothing. run_id defaults to a new one, started_at to now. Errors: 22023 unknown workspace or status, 23514 a value out of bounds.';
+    'Records that a run has started (status running) or waits (queued) and returns its run_id. Repeating it with the same run_id, without started_at or with the same one, changes nothing. run_id defaults to a new one, started_at to now. Errors: 22023 unknown workspace or status, 23514 a value out of bounds.';
 
 CREATE FUNCTION analytics.finish_run(
     workspace_id      uuid,

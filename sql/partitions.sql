@@ -40,8 +40,8 @@ $$;
 COMMENT ON FUNCTION analytics_internal.guard_past(text, timestamptz) IS
     'Makes or moves the partition that refuses rows older than the oldest month.';
 
--- The month is built beside the parent and attached when it is full: attaching needs a weaker lock than CREATE TABLE
--- ... PARTITION OF, so that readers go on, and a month whose rows wait in the default partition can be made at all.
+-- The month is built beside the parent and attached when it is full: a month whose rows wait in the default partition
+-- cannot be made otherwise.
 CREATE FUNCTION analytics_internal.make_partition(parent text, month timestamptz, default_exists boolean) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -68,6 +68,44 @@ $$;
 COMMENT ON FUNCTION analytics_internal.make_partition(text, timestamptz, boolean) IS
     'Makes one month of a partitioned table and moves its rows out of the default partition; returns how many were moved.';
 
+-- A row that a writer sends to the default partition while its month is attached would be an error for the writer or
+-- for us. So writers have to be out first: those that are open end, those that come wait at the parent. The other
+-- tables that attaching locks are asked for a moment only, and all locks are given back where one is not to be had:
+-- a transaction that has a lock on one of them and wants another would wait for us while we wait for it.
+CREATE FUNCTION analytics_internal.lock_out_writers() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    patience constant text := current_setting('lock_timeout');
+    attempts constant integer := 20;
+    alone    boolean;
+BEGIN
+    FOR attempt IN 1 .. attempts LOOP
+        alone := false;
+        BEGIN
+            LOCK TABLE ONLY analytics.agent_runs IN SHARE ROW EXCLUSIVE MODE;
+            alone := true;
+            PERFORM set_config('lock_timeout', '100ms', true);
+            LOCK TABLE ONLY analytics.agent_runs_default IN ACCESS EXCLUSIVE MODE;
+            LOCK TABLE ONLY analytics.workspaces, ONLY analytics.agent_errors, ONLY analytics.agent_user_feedback
+                IN SHARE ROW EXCLUSIVE MODE;
+            PERFORM set_config('lock_timeout', patience, true);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            IF NOT alone OR attempt = attempts THEN
+                RAISE EXCEPTION 'agent_runs is in use, so no month can be made now'
+                    USING ERRCODE = 'lock_not_available',
+                          HINT = 'Try again. A transaction that stays open for long is in pg_stat_activity.';
+            END IF;
+        END;
+        PERFORM pg_sleep(0.05 + 0.1 * random());
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.lock_out_writers() IS
+    'Locks what making a month needs to be locked, to the end of the transaction; 55P03 when that cannot be had within lock_timeout.';
+
 CREATE FUNCTION analytics.ensure_partitions(months_ahead integer DEFAULT 3, since timestamptz DEFAULT NULL)
 RETURNS TABLE (partition_name text, action text, moved_count bigint)
 LANGUAGE plpgsql
@@ -77,10 +115,15 @@ SET timezone = 'UTC'
 AS $$
 DECLARE
     parent         constant text := 'agent_runs';
-    default_exists constant boolean := to_regclass('analytics.agent_runs_default') IS NOT NULL;
+    patience       constant text := current_setting('lock_timeout');
     -- Rows outside of these bounds stay in the default partition: a wrong clock must not make a thousand months.
     oldest_allowed constant timestamptz := '2000-01-01 00:00+00';
     newest_allowed constant timestamptz := analytics_internal.month_of(now()) + interval '10 years';
+    this_month     constant timestamptz := analytics_internal.month_of(now());
+    default_exists boolean;
+    locked         boolean := false;
+    wanted         timestamptz[];
+    missing        timestamptz[];
     month          timestamptz;
     oldest         timestamptz;
 BEGIN
@@ -93,58 +136,69 @@ BEGIN
         PERFORM analytics_internal.refuse_argument('since', since::text,
             'it lies before the year 2000 or more than ten years ahead', 'Give the start of the oldest data to be loaded.');
     END IF;
-    PERFORM analytics_internal.register_discovered_agents();
     IF NOT analytics_internal.is_partitioned(parent) THEN
+        PERFORM analytics_internal.register_discovered_agents();
         RETURN;
     END IF;
     PERFORM analytics_internal.lock_schema();
+    default_exists := to_regclass('analytics.agent_runs_default') IS NOT NULL;
 
-    DROP TABLE IF EXISTS pg_temp.wanted_months;
-    CREATE TEMPORARY TABLE wanted_months (month timestamptz PRIMARY KEY) ON COMMIT DROP;
-    INSERT INTO pg_temp.wanted_months
-    SELECT generate_series(
-        analytics_internal.month_of(coalesce(least(since, now()), now())),
-        analytics_internal.month_of(now()) + make_interval(months => months_ahead),
-        interval '1 month');
-    IF default_exists THEN
-        INSERT INTO pg_temp.wanted_months
-        SELECT DISTINCT analytics_internal.month_of(r.started_at)
-        FROM analytics.agent_runs_default AS r
-        WHERE r.started_at >= oldest_allowed AND r.started_at < newest_allowed
-        ON CONFLICT DO NOTHING;
-    END IF;
+    LOOP
+        wanted := ARRAY(SELECT generate_series(analytics_internal.month_of(least(since, now())),
+                                               this_month + make_interval(months => months_ahead), interval '1 month'));
+        IF default_exists THEN
+            wanted := ARRAY(
+                SELECT unnest(wanted)
+                UNION
+                SELECT analytics_internal.month_of(r.started_at) FROM analytics.agent_runs_default AS r
+                WHERE r.started_at >= oldest_allowed AND r.started_at < newest_allowed
+                ORDER BY 1);
+        END IF;
+        missing := ARRAY(
+            SELECT w.month FROM unnest(wanted) AS w (month)
+            WHERE to_regclass(format('analytics.%I', analytics_internal.partition_name(parent, w.month))) IS NULL);
+        EXIT WHEN missing = '{}' OR locked;
+        -- Behind somebody who waits for a lock everybody else waits too: give up soon rather than stop the application.
+        IF patience = '0' THEN
+            PERFORM set_config('lock_timeout', '3s', true);
+        END IF;
+        IF default_exists THEN
+            PERFORM analytics_internal.lock_out_writers();
+        END IF;
+        locked := true;
+    END LOOP;
 
     -- The guard covers everything before the oldest month: it has to step aside before an older month is made.
-    IF to_regclass('analytics.agent_runs_before') IS NOT NULL
-       AND EXISTS (SELECT FROM pg_temp.wanted_months AS w
-                   WHERE to_regclass(format('analytics.%I', analytics_internal.partition_name(parent, w.month))) IS NULL) THEN
+    SELECT min(analytics_internal.partition_lower_bound(i.inhrelid)) INTO oldest
+    FROM pg_inherits AS i WHERE i.inhparent = 'analytics.agent_runs'::regclass;
+    IF to_regclass('analytics.agent_runs_before') IS NOT NULL AND oldest > ANY (missing) THEN
         -- Detached first: the foreign keys of errors and feedback depend on each partition.
         ALTER TABLE analytics.agent_runs DETACH PARTITION analytics.agent_runs_before;
         DROP TABLE analytics.agent_runs_before;
     END IF;
 
-    FOR month IN SELECT w.month FROM pg_temp.wanted_months AS w ORDER BY w.month LOOP
+    FOREACH month IN ARRAY wanted LOOP
         partition_name := analytics_internal.partition_name(parent, month);
-        IF to_regclass(format('analytics.%I', partition_name)) IS NOT NULL THEN
-            action := 'present';
-            moved_count := 0;
-        ELSE
+        IF month = ANY (missing) THEN
             moved_count := analytics_internal.make_partition(parent, month, default_exists);
             action := 'created';
+        ELSE
+            action := 'present';
+            moved_count := 0;
         END IF;
         RETURN NEXT;
     END LOOP;
-    DROP TABLE pg_temp.wanted_months;
 
     IF NOT default_exists AND to_regclass('analytics.agent_runs_before') IS NULL THEN
-        SELECT min(analytics_internal.partition_lower_bound(i.inhrelid)) INTO oldest
-        FROM pg_inherits AS i WHERE i.inhparent = 'analytics.agent_runs'::regclass;
-        PERFORM analytics_internal.guard_past(parent, oldest);
+        PERFORM analytics_internal.guard_past(parent, least(oldest, (SELECT min(m) FROM unnest(missing) AS m)));
     END IF;
+    -- Last, because a writer may wait for what is registered here, and the locks above for that writer.
+    PERFORM analytics_internal.register_discovered_agents();
+    PERFORM set_config('lock_timeout', patience, true);
 END
 $$;
 COMMENT ON FUNCTION analytics.ensure_partitions(integer, timestamptz) IS
-    'Makes the monthly partitions from the month of since (default: this month) to months_ahead (0 to 120, default 3) months from now, and one for each month whose rows wait in the default partition; moves those rows. Registers the agents that wait in agent_discoveries. One row per month: partition_name, action (created or present), moved_count. No rows when the tables are not partitioned. Called by setup() and by every refresh. Errors: 22023 argument out of range, 55000 setup() has not run.';
+    'Makes the monthly partitions from the month of since (default: this month) to months_ahead (0 to 120, default 3) months from now, and one for each month whose rows wait in the default partition; moves those rows. Registers the agents that wait in agent_discoveries. One row per month: partition_name, action (created or present), moved_count. No rows when the tables are not partitioned. Called by setup() and by every refresh. Errors: 22023 argument out of range, 55000 setup() has not run, 55P03 agent_runs is in use for longer than lock_timeout (3 seconds when none is set).';
 
 CREATE FUNCTION analytics_internal.is_partitioned(parent text) RETURNS boolean
 LANGUAGE sql STABLE STRICT

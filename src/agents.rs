@@ -69,11 +69,18 @@ pub unsafe extern "C-unwind" fn admit_agent(fcinfo: pg_sys::FunctionCallInfo) ->
     unsafe {
         let data = trigger_data(fcinfo);
         let relation = (*data).tg_relation;
-        let is_update = (*data).tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE;
-        let row = if is_update { (*data).tg_newtuple } else { (*data).tg_trigtuple };
+        let is_update =
+            (*data).tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE;
+        let row = if is_update {
+            (*data).tg_newtuple
+        } else {
+            (*data).tg_trigtuple
+        };
         let columns = columns_of(relation);
-        let key =
-            (read_uuid(row, relation, columns.workspace_id), read_uuid(row, relation, columns.agent_id));
+        let key = (
+            read_uuid(row, relation, columns.workspace_id),
+            read_uuid(row, relation, columns.agent_id),
+        );
         if !already_admitted(&key) {
             admit(key, (*(*relation).rd_rel).relowner);
         }
@@ -154,7 +161,11 @@ unsafe fn read_uuid(row: pg_sys::HeapTuple, relation: pg_sys::Relation, column: 
     unsafe {
         let mut is_null = false;
         let datum = pg_sys::SPI_getbinval(row, (*relation).rd_att, column, &raw mut is_null);
-        if is_null { [0; 16] } else { *datum.cast_mut_ptr::<Uuid16>() }
+        if is_null {
+            [0; 16]
+        } else {
+            *datum.cast_mut_ptr::<Uuid16>()
+        }
     }
 }
 
@@ -191,15 +202,15 @@ fn admit(key: (Uuid16, Uuid16), owner: pg_sys::Oid) {
 
 fn uses_transaction_snapshot() -> bool {
     // SAFETY: reads a variable of this backend.
-    #[allow(clippy::cast_possible_wrap)] // 0 to 3
-    unsafe {
-        pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32
-    }
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ.cast_signed() }
 }
 
 fn require_known_workspace(workspace: Uuid16) {
     let workspace = pgrx::Uuid::from_bytes(workspace);
-    if !exists("SELECT FROM analytics.workspaces WHERE workspace_id = $1", &[workspace.into()]) {
+    if !exists(
+        "SELECT FROM analytics.workspaces WHERE workspace_id = $1",
+        &[workspace.into()],
+    ) {
         raise(
             PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
             format!("workspace \"{workspace}\" does not exist"),
@@ -212,8 +223,14 @@ fn require_known_workspace(workspace: Uuid16) {
 /// an advisory lock, tried and never waited for, decides who inserts; whoever does not get it leaves a note in the
 /// log instead, and nothing is lost should the other transaction roll back.
 fn register((workspace, agent): (Uuid16, Uuid16), may_insert: bool) {
-    let arguments = [pgrx::Uuid::from_bytes(workspace).into(), pgrx::Uuid::from_bytes(agent).into()];
-    if exists("SELECT FROM analytics.agents WHERE workspace_id = $1 AND agent_id = $2", &arguments) {
+    let arguments = [
+        pgrx::Uuid::from_bytes(workspace).into(),
+        pgrx::Uuid::from_bytes(agent).into(),
+    ];
+    if exists(
+        "SELECT FROM analytics.agents WHERE workspace_id = $1 AND agent_id = $2",
+        &arguments,
+    ) {
         return;
     }
     let statement = if may_insert && try_lock(&arguments) {
@@ -237,7 +254,12 @@ fn try_lock(arguments: &[pgrx::datum::DatumWithOid]) -> bool {
 
 /// Through `connect_mut`, so that the query sees what was committed after the statement began.
 fn exists(sql: &str, arguments: &[pgrx::datum::DatumWithOid]) -> bool {
-    Spi::connect_mut(|client| !client.update(sql, Some(1), arguments).unwrap_or_report().is_empty())
+    Spi::connect_mut(|client| {
+        !client
+            .update(sql, Some(1), arguments)
+            .unwrap_or_report()
+            .is_empty()
+    })
 }
 
 fn forget() {
@@ -262,9 +284,17 @@ fn register_callbacks() {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _unused: *mut std::ffi::c_void) {
+unsafe extern "C-unwind" fn at_transaction_end(
+    event: pg_sys::XactEvent::Type,
+    _unused: *mut std::ffi::c_void,
+) {
     ADMITTED.with_borrow_mut(|state| state.locks_held = 0);
-    if event == pg_sys::XactEvent::XACT_EVENT_ABORT {
+    // A prepared transaction may still roll back; and what an older snapshot shows may have been deleted since.
+    let may_not_hold = matches!(
+        event,
+        pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE
+    );
+    if may_not_hold || uses_transaction_snapshot() {
         forget();
     }
 }

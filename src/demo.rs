@@ -34,7 +34,10 @@ impl Request {
     fn workload(self) -> Rc<Workload> {
         let params = self.params();
         let cached = LATEST.with_borrow(|latest| {
-            latest.as_ref().filter(|workload| workload.params() == &params).map(Rc::clone)
+            latest
+                .as_ref()
+                .filter(|workload| workload.params() == &params)
+                .map(Rc::clone)
         });
         cached.unwrap_or_else(|| match Workload::new(params) {
             Ok(workload) => {
@@ -69,15 +72,23 @@ impl Request {
 /// chunk is some 25 MB.
 fn collect<T>(request: Request, chunk: i64, row: impl FnMut(Run<'_>) -> Option<T>) -> Vec<T> {
     let workload = request.workload();
-    let Ok(chunk) = u64::try_from(chunk) else { return Vec::new() };
+    let Ok(chunk) = u64::try_from(chunk) else {
+        return Vec::new();
+    };
     workload.runs(chunk).filter_map(row).collect()
 }
 
 fn time(micros: i64) -> TimestampWithTimeZone {
     // The workload stays within the years 2000 to 2199, which every timestamp can hold.
-    TimestampWithTimeZone::try_from(micros.saturating_sub(POSTGRES_EPOCH_MICROS)).unwrap_or_else(|error| {
-        raise(PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW, format!("{error}"), "Report this as a bug.")
-    })
+    TimestampWithTimeZone::try_from(micros.saturating_sub(POSTGRES_EPOCH_MICROS)).unwrap_or_else(
+        |error| {
+            raise(
+                PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
+                format!("{error}"),
+                "Report this as a bug.",
+            )
+        },
+    )
 }
 
 fn uuid(bytes: [u8; 16]) -> pgrx::Uuid {
@@ -104,7 +115,15 @@ fn demo_workspaces(
         name!(time_zone, &'static str),
     ),
 > {
-    let request = Request { runs, seed, workspaces, agents, users, days, until };
+    let request = Request {
+        runs,
+        seed,
+        workspaces,
+        agents,
+        users,
+        days,
+        until,
+    };
     let rows: Vec<_> = request
         .workload()
         .workspaces()
@@ -140,7 +159,15 @@ fn demo_agents(
         name!(median_runtime_seconds, f64),
     ),
 > {
-    let request = Request { runs, seed, workspaces, agents, users, days, until };
+    let request = Request {
+        runs,
+        seed,
+        workspaces,
+        agents,
+        users,
+        days,
+        until,
+    };
     let workload = request.workload();
     let rows: Vec<_> = workload
         .agents()
@@ -187,7 +214,15 @@ fn demo_incidents(
         name!(description, String),
     ),
 > {
-    let request = Request { runs, seed, workspaces, agents, users, days, until };
+    let request = Request {
+        runs,
+        seed,
+        workspaces,
+        agents,
+        users,
+        days,
+        until,
+    };
     let workload = request.workload();
     let rows: Vec<_> = workload
         .incidents()
@@ -250,7 +285,15 @@ fn demo_runs(
         name!(user_feedback, Option<&'static str>),
     ),
 > {
-    let request = Request { runs, seed, workspaces, agents, users, days, until };
+    let request = Request {
+        runs,
+        seed,
+        workspaces,
+        agents,
+        users,
+        days,
+        until,
+    };
     TableIterator::new(collect(request, chunk, |run| {
         let rating = run.user_rating();
         let error = run.error.as_ref();
@@ -316,7 +359,15 @@ fn demo_errors(
         name!(occurred_at, TimestampWithTimeZone),
     ),
 > {
-    let request = Request { runs, seed, workspaces, agents, users, days, until };
+    let request = Request {
+        runs,
+        seed,
+        workspaces,
+        agents,
+        users,
+        days,
+        until,
+    };
     TableIterator::new(collect(request, chunk, |run| {
         let error = run.error?;
         Some((
@@ -368,7 +419,15 @@ fn demo_feedback(
         name!(created_at, TimestampWithTimeZone),
     ),
 > {
-    let request = Request { runs, seed, workspaces, agents, users, days, until };
+    let request = Request {
+        runs,
+        seed,
+        workspaces,
+        agents,
+        users,
+        days,
+        until,
+    };
     TableIterator::new(collect(request, chunk, |run| {
         let feedback = run.feedback?;
         Some((
@@ -413,7 +472,15 @@ fn demo_queue(
         name!(completed_at, Option<TimestampWithTimeZone>),
     ),
 > {
-    let request = Request { runs, seed, workspaces, agents, users, days, until };
+    let request = Request {
+        runs,
+        seed,
+        workspaces,
+        agents,
+        users,
+        days,
+        until,
+    };
     TableIterator::new(collect(request, chunk, |run| {
         let started_at = run.queue_wait_micros.map(|_| time(run.started_at));
         Some((

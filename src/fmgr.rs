@@ -65,7 +65,8 @@ impl Call {
     /// A `double precision` argument.
     #[inline]
     pub fn f64(self, index: usize) -> Option<f64> {
-        self.datum(index).map(|datum| f64::from_bits(datum.value() as u64))
+        self.datum(index)
+            .map(|datum| f64::from_bits(datum.value() as u64))
     }
 
     /// The content of a variable-length argument, decompressed where it was compressed.
@@ -84,7 +85,8 @@ impl Call {
         self.require_aggregate();
         // SAFETY: an `internal` argument of an aggregate's function is what another of its functions returned, and
         // nobody else holds a reference to it during this call.
-        self.datum(index).and_then(|datum| unsafe { datum.cast_mut_ptr::<T>().as_mut() })
+        self.datum(index)
+            .and_then(|datum| unsafe { datum.cast_mut_ptr::<T>().as_mut() })
     }
 
     /// Where an aggregate's state must live: longer than a row, as long as its group.
@@ -123,7 +125,7 @@ impl Call {
     }
 
     /// Returns bytes that lie in several places as one value of variable length. They are less than 1 GB together.
-    pub fn give_parts(self, parts: &[&[u8]]) -> pg_sys::Datum {
+    pub fn give_parts(parts: &[&[u8]]) -> pg_sys::Datum {
         let length = pg_sys::VARHDRSZ + parts.iter().map(|part| part.len()).sum::<usize>();
         // SAFETY: the result is as long as its parts and its header, which is written first. `palloc` refuses what
         // is too long, so that the length fits into the header.

@@ -1,4 +1,4 @@
-//! `shadower_analytics`: analytics for AI agents inside PostgreSQL.
+//! `shadower_analytics`: analytics for AI agents inside Postgres.
 //!
 //! One file (or folder) per capability. The algorithms live in `crates/` and know nothing of Postgres;
 //! the files here turn them into SQL functions and aggregates.
@@ -24,36 +24,60 @@ mod workspaces;
 mod analytics_internal {}
 
 extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
-extension_sql_file!("../sql/setup.sql", name = "setup_sql", requires = [
-    library_version,
-    setup::setup,
-    setup::schema_version,
-    setup::require_schema,
-    errors::refuse,
-    errors::refuse_argument,
-    workspaces::is_time_zone,
-    workspaces::require_workspace,
-    workspaces::require_agent,
-]);
-extension_sql_file!("../sql/partitions.sql", name = "partitions_sql", requires = ["setup_sql", partitions::move_rows]);
-extension_sql_file!("../sql/agents.sql", name = "agents_sql", requires = ["setup_sql", agents::agent_id]);
-extension_sql_file!("../sql/ingest.sql", name = "ingest_sql", requires = ["agents_sql"]);
-extension_sql_file!("../sql/percentiles.sql", name = "percentiles_sql", requires = [
-    percentiles::sketch::sketch_histogram,
-    percentiles::arrays::calculate_percentiles,
-    percentiles::arrays::sparkline,
-]);
-extension_sql_file!("../sql/demo.sql", name = "demo_sql", requires = [
-    "partitions_sql",
-    "agents_sql",
-    demo::demo_workspaces,
-    demo::demo_agents,
-    demo::demo_incidents,
-    demo::demo_runs,
-    demo::demo_errors,
-    demo::demo_feedback,
-    demo::demo_queue,
-]);
+extension_sql_file!(
+    "../sql/setup.sql",
+    name = "setup_sql",
+    requires = [
+        library_version,
+        setup::setup,
+        setup::schema_version,
+        setup::require_schema,
+        errors::refuse,
+        errors::refuse_argument,
+        workspaces::is_time_zone,
+        workspaces::require_workspace,
+        workspaces::require_agent,
+    ]
+);
+extension_sql_file!(
+    "../sql/partitions.sql",
+    name = "partitions_sql",
+    requires = ["setup_sql", partitions::move_rows]
+);
+extension_sql_file!(
+    "../sql/agents.sql",
+    name = "agents_sql",
+    requires = ["setup_sql", agents::agent_id]
+);
+extension_sql_file!(
+    "../sql/ingest.sql",
+    name = "ingest_sql",
+    requires = ["agents_sql"]
+);
+extension_sql_file!(
+    "../sql/percentiles.sql",
+    name = "percentiles_sql",
+    requires = [
+        percentiles::sketch::sketch_histogram,
+        percentiles::arrays::calculate_percentiles,
+        percentiles::arrays::sparkline,
+    ]
+);
+extension_sql_file!(
+    "../sql/demo.sql",
+    name = "demo_sql",
+    requires = [
+        "partitions_sql",
+        "agents_sql",
+        demo::demo_workspaces,
+        demo::demo_agents,
+        demo::demo_incidents,
+        demo::demo_runs,
+        demo::demo_errors,
+        demo::demo_feedback,
+        demo::demo_queue,
+    ]
+);
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 
 /// The version of the loaded library, for support and for upgrade checks.

@@ -1,6 +1,8 @@
 //! What `setup()` runs, compiled into the library: the numbered migrations, each once and in order, and the views,
 //! each time. A landed migration is never edited; its checksum is how a database notices.
 
+use std::fmt::Write;
+
 use sha2::{Digest, Sha256};
 
 /// One numbered file of `migrations/`.
@@ -28,7 +30,10 @@ macro_rules! migration {
 
 macro_rules! view {
     ($name:literal) => {
-        View { name: $name, sql: include_str!(concat!("../sql/views/", $name, ".sql")) }
+        View {
+            name: $name,
+            sql: include_str!(concat!("../sql/views/", $name, ".sql")),
+        }
     };
 }
 
@@ -48,18 +53,29 @@ pub fn newest_version() -> i32 {
 impl Migration {
     /// SHA-256 of the file as it was written, in hexadecimal.
     pub fn checksum(&self) -> String {
-        Sha256::digest(self.sql).iter().map(|byte| format!("{byte:02x}")).collect()
+        let digest = Sha256::digest(self.sql);
+        digest.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// The SQL to run, with its one placeholder replaced.
     pub fn sql_for(&self, partitioned: bool) -> String {
-        let clause = if partitioned { "PARTITION BY RANGE (started_at)" } else { "" };
-        self.sql.replace(" {{partition by month of started_at}}", clause)
+        let clause = if partitioned {
+            "PARTITION BY RANGE (started_at)"
+        } else {
+            ""
+        };
+        self.sql
+            .replace(" {{partition by month of started_at}}", clause)
     }
 }
 
 #[cfg(any(test, feature = "pg_test"))]
 #[pgrx::pg_schema]
+#[allow(clippy::expect_used)] // a test says what it expects
 mod tests {
     use super::{MIGRATIONS, VIEWS};
     use pgrx::prelude::*;
@@ -68,8 +84,18 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let mut names: Vec<String> = std::fs::read_dir(folder)
             .expect("the folder is part of the source")
-            .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
-            .filter(|name| name.ends_with(".sql"))
+            .map(|entry| {
+                entry
+                    .expect("readable")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .filter(|name| {
+                std::path::Path::new(name)
+                    .extension()
+                    .is_some_and(|e| e == "sql")
+            })
             .collect();
         names.sort();
         names
@@ -77,14 +103,19 @@ mod tests {
 
     #[pg_test]
     fn every_migration_file_is_compiled_in() {
-        let compiled: Vec<String> =
-            MIGRATIONS.iter().map(|m| format!("{:04}_{}.sql", m.version, m.name)).collect();
+        let compiled: Vec<String> = MIGRATIONS
+            .iter()
+            .map(|m| format!("{:04}_{}.sql", m.version, m.name))
+            .collect();
         assert_eq!(sql_files("migrations"), compiled);
     }
 
     #[pg_test]
     fn every_view_file_is_compiled_in() {
-        let mut compiled: Vec<String> = VIEWS.iter().map(|view| format!("{}.sql", view.name)).collect();
+        let mut compiled: Vec<String> = VIEWS
+            .iter()
+            .map(|view| format!("{}.sql", view.name))
+            .collect();
         compiled.sort();
         assert_eq!(sql_files("sql/views"), compiled);
     }

@@ -17,7 +17,13 @@ pub struct PgVec<T: Copy> {
 impl<T: Copy> PgVec<T> {
     /// Nothing is allocated before the first value.
     pub fn new_in(context: pg_sys::MemoryContext) -> Self {
-        Self { data: std::ptr::null_mut(), len: 0, capacity: 0, context, holds: PhantomData }
+        Self {
+            data: std::ptr::null_mut(),
+            len: 0,
+            capacity: 0,
+            context,
+            holds: PhantomData,
+        }
     }
 
     #[inline]
@@ -35,7 +41,9 @@ impl<T: Copy> PgVec<T> {
             self.grow(values.len());
         }
         // SAFETY: there is room, and the source is not part of this vector, which is borrowed mutably.
-        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.data.add(self.len), values.len()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(values.as_ptr(), self.data.add(self.len), values.len());
+        };
         self.len += values.len();
     }
 

@@ -35,7 +35,12 @@ fn setup(
     default_partition: default!(Option<bool>, "NULL"),
 ) -> TableIterator<
     'static,
-    (name!(version, Option<i32>), name!(name, String), name!(action, String), name!(seconds, f64)),
+    (
+        name!(version, Option<i32>),
+        name!(name, String),
+        name!(action, String),
+        name!(seconds, f64),
+    ),
 > {
     let requested = parse_partitioning(partitioning);
     require_read_committed();
@@ -43,6 +48,7 @@ fn setup(
         require_create_privilege(client);
         // Two sessions that call setup() at once: the second waits here, then finds everything done.
         run(client, "SELECT analytics_internal.lock_schema()");
+        refuse_orphans(client);
         make_migrations_table(client);
         let mut steps = Vec::new();
         let options = choose_options(client, requested, default_partition);
@@ -52,9 +58,14 @@ fn setup(
         replace_views(client, &mut steps);
         steps
     });
-    TableIterator::new(
-        steps.into_iter().map(|step| (step.version, step.name, step.action.to_owned(), step.seconds)),
-    )
+    TableIterator::new(steps.into_iter().map(|step| {
+        (
+            step.version,
+            step.name,
+            step.action.to_owned(),
+            step.seconds,
+        )
+    }))
 }
 
 #[pg_extern(stable, parallel_safe)]
@@ -83,7 +94,9 @@ pub fn require_schema() {
     if found < needed {
         raise(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("the tables of shadower_analytics have version {found}, and this library needs version {needed}"),
+            format!(
+                "the tables of shadower_analytics have version {found}, and this library needs version {needed}"
+            ),
             "Run SELECT analytics.setup();",
         )
     }
@@ -120,9 +133,8 @@ fn parse_partitioning(partitioning: Option<&str>) -> Option<bool> {
 /// With an older snapshot, the second of two concurrent calls would not see what the first has made.
 fn require_read_committed() {
     // SAFETY: reads a variable of this backend.
-    #[allow(clippy::cast_possible_wrap)] // 0 to 3
     let isolation = unsafe { pg_sys::XactIsoLevel };
-    if isolation >= pg_sys::XACT_REPEATABLE_READ as i32 {
+    if isolation >= pg_sys::XACT_REPEATABLE_READ.cast_signed() {
         raise(
             PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
             "setup() cannot run in a REPEATABLE READ or SERIALIZABLE transaction",
@@ -138,14 +150,29 @@ fn require_create_privilege(client: &SpiClient) {
          WHERE NOT pg_catalog.has_schema_privilege(s, 'CREATE')",
     );
     if let Some(schema) = missing {
-        let role: Option<String> = first_value(client, "SELECT pg_catalog.quote_ident(current_user)");
+        let role: Option<String> =
+            first_value(client, "SELECT pg_catalog.quote_ident(current_user)");
         let role = role.unwrap_or_default();
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("role {role} may not create tables in schema \"{schema}\""),
-            format!(
-                "Run setup() as the role that created the extension, or GRANT CREATE, USAGE ON SCHEMA analytics, analytics_internal TO {role} first."
-            ),
+            "Run setup() as the role that created the extension.",
+        )
+    }
+}
+
+/// `DROP EXTENSION ... CASCADE` takes the record of the migrations and leaves the tables.
+fn refuse_orphans(client: &SpiClient) {
+    let orphaned: Option<bool> = first_value(
+        client,
+        "SELECT to_regclass('analytics_internal.schema_migrations') IS NULL \
+            AND to_regclass('analytics.workspaces') IS NOT NULL",
+    );
+    if orphaned == Some(true) {
+        raise(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "schema \"analytics\" holds tables of an earlier installation",
+            "Rename that schema, create the extension again, run setup() and copy the rows.",
         )
     }
 }
@@ -191,16 +218,24 @@ fn make_migrations_table(client: &mut SpiClient) {
 }
 
 /// Merges what the caller asks for now with what an earlier call has decided.
-fn choose_options(client: &SpiClient, partitioned: Option<bool>, default_partition: Option<bool>) -> Options {
-    let known: Option<bool> =
-        first_value(client, "SELECT pg_catalog.to_regclass('analytics_internal.settings') IS NOT NULL");
+fn choose_options(
+    client: &SpiClient,
+    partitioned: Option<bool>,
+    default_partition: Option<bool>,
+) -> Options {
+    let known: Option<bool> = first_value(
+        client,
+        "SELECT pg_catalog.to_regclass('analytics_internal.settings') IS NOT NULL",
+    );
     let setting = |name: &str| -> Option<bool> {
         if known != Some(true) {
             return None;
         }
         first_value(
             client,
-            &format!("SELECT (value #>> '{{}}')::boolean FROM analytics_internal.settings WHERE name = '{name}'"),
+            &format!(
+                "SELECT (value #>> '{{}}')::boolean FROM analytics_internal.settings WHERE name = '{name}'"
+            ),
         )
     };
     let decided = setting("partitioned");
@@ -220,7 +255,9 @@ fn choose_options(client: &SpiClient, partitioned: Option<bool>, default_partiti
     }
     Options {
         partitioned: partitioned.or(decided).unwrap_or(true),
-        default_partition: default_partition.or(setting("default_partition")).unwrap_or(true),
+        default_partition: default_partition
+            .or(setting("default_partition"))
+            .unwrap_or(true),
     }
 }
 
@@ -233,15 +270,15 @@ fn apply_migrations(client: &mut SpiClient, options: Options, steps: &mut Vec<St
     }
     for migration in MIGRATIONS {
         let started = Instant::now();
-        let action = match applied.iter().find(|(version, _)| *version == migration.version) {
-            Some((_, checksum)) => {
-                require_unchanged(migration, checksum);
-                "present"
-            }
-            None => {
-                apply(client, migration, options.partitioned);
-                "applied"
-            }
+        let earlier = applied
+            .iter()
+            .find(|(version, _)| *version == migration.version);
+        let action = if let Some((_, checksum)) = earlier {
+            require_unchanged(migration, checksum);
+            "present"
+        } else {
+            apply(client, migration, options.partitioned);
+            "applied"
         };
         steps.push(Step {
             version: Some(migration.version),
@@ -296,9 +333,10 @@ fn apply(client: &mut SpiClient, migration: &Migration, partitioned: bool) {
 }
 
 fn remember_options(client: &mut SpiClient, options: Options) {
-    for (name, value) in
-        [("partitioned", options.partitioned), ("default_partition", options.default_partition)]
-    {
+    for (name, value) in [
+        ("partitioned", options.partitioned),
+        ("default_partition", options.default_partition),
+    ] {
         client
             .update(
                 "INSERT INTO analytics_internal.settings AS s (name, value) VALUES ($1, to_jsonb($2)) \
@@ -357,7 +395,11 @@ fn run(client: &mut SpiClient, sql: &str) {
 
 fn first_value<T: FromDatum + IntoDatum>(client: &SpiClient, sql: &str) -> Option<T> {
     let table = client.select(sql, Some(1), &[]).unwrap_or_report();
-    if table.is_empty() { None } else { table.first().get_one().unwrap_or_report() }
+    if table.is_empty() {
+        None
+    } else {
+        table.first().get_one().unwrap_or_report()
+    }
 }
 
 fn migrations_table() -> Option<pg_sys::Oid> {
@@ -374,7 +416,9 @@ fn applied_version(table: pg_sys::Oid) -> i32 {
     // SAFETY: the relation was just found; should it vanish, this is InvalidOid and SPI reports it.
     let owner = unsafe { relation_owner(table) };
     let sql = "SELECT max(version) FROM analytics_internal.schema_migrations";
-    as_role(owner, || Spi::get_one::<i32>(sql)).unwrap_or_report().unwrap_or(0)
+    as_role(owner, || Spi::get_one::<i32>(sql))
+        .unwrap_or_report()
+        .unwrap_or(0)
 }
 
 /// # Safety
@@ -382,12 +426,14 @@ fn applied_version(table: pg_sys::Oid) -> i32 {
 pub unsafe fn relation_owner(relation: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: the tuple is checked before it is read, and released after.
     unsafe {
-        let cache = pg_sys::SysCacheIdentifier::RELOID as i32;
+        let cache = pg_sys::SysCacheIdentifier::RELOID.cast_signed();
         let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(relation));
         if tuple.is_null() {
             return pg_sys::Oid::INVALID;
         }
-        let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
+        // Tuples are aligned for any type; the untyped step says so to the compiler.
+        let form = pg_sys::GETSTRUCT(tuple).cast::<std::ffi::c_void>();
+        let form = form.cast::<pg_sys::FormData_pg_class>();
         let owner = (*form).relowner;
         pg_sys::ReleaseSysCache(tuple);
         owner

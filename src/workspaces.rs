@@ -56,7 +56,9 @@ fn require_agent(workspace_id: Option<pgrx::Uuid>, agent_id: Option<pgrx::Uuid>)
 #[pg_extern(schema = "analytics_internal", immutable, strict, parallel_safe)]
 fn is_time_zone(name: &str) -> bool {
     // A name with a zero byte cannot come from Postgres text; without one there is a C string.
-    let Ok(name) = std::ffi::CString::new(name) else { return false };
+    let Ok(name) = std::ffi::CString::new(name) else {
+        return false;
+    };
     // SAFETY: a look-up by name that gives NULL for an unknown one.
     unsafe { !pg_sys::pg_tzset(name.as_ptr()).is_null() }
 }

@@ -15,12 +15,20 @@ SELECT agent_id, name AS agent_name FROM analytics.list_agents(:'workspace_id', 
 \echo '== The agents of' :workspace_name
 \echo
 WITH days AS (
-    SELECT r.agent_id, r.started_at::date AS day, count(*) AS runs
-    FROM analytics.agent_runs AS r
-    WHERE r.workspace_id = :'workspace_id' AND r.started_at >= now() - interval '28 days'
+    SELECT generate_series(date_bin('1 day', now(), 'epoch') - interval '28 days',
+                           date_bin('1 day', now(), 'epoch') - interval '1 day', interval '1 day') AS day
+), counts AS (
+    SELECT a.agent_id, d.day, count(r.run_id) AS runs
+    FROM analytics.agents AS a
+    CROSS JOIN days AS d
+    LEFT JOIN analytics.agent_runs AS r
+        ON r.workspace_id = a.workspace_id AND r.agent_id = a.agent_id
+        AND r.started_at >= d.day AND r.started_at < d.day + interval '1 day'
+    WHERE a.workspace_id = :'workspace_id'
     GROUP BY 1, 2
 ), lines AS (
-    SELECT agent_id, analytics.sparkline(array_agg(runs::float8 ORDER BY day)) AS line FROM days GROUP BY 1
+    SELECT agent_id, analytics.sparkline(array_agg(nullif(runs, 0)::float8 ORDER BY day)) AS line
+    FROM counts GROUP BY 1
 )
 SELECT
     l.name                                     AS agent,

@@ -11,7 +11,8 @@
 CREATE SCHEMA regress;
 CREATE TABLE regress.baseline (thing text PRIMARY KEY, state text);
 
--- Everything that a statement could change: objects, rights, rows, and the state of this session.
+-- Everything that a statement could change: objects, rights, rows, and the state of this session. (The columns and
+-- constraints of partitions follow those of their table.)
 CREATE FUNCTION regress.state() RETURNS TABLE (thing text, state text)
 LANGUAGE plpgsql SET timezone = 'UTC' AS $$
 DECLARE
@@ -34,13 +35,13 @@ BEGIN
         concat_ws(' ', a.attnum, a.atttypid::regtype, a.attnotnull, a.attacl, pg_get_expr(d.adbin, d.adrelid))
     FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-    WHERE c.relnamespace = ANY (place)
+    WHERE c.relnamespace = ANY (place) AND NOT c.relispartition
     UNION ALL
-    SELECT format('constraint %s of %s', o.conname, o.conrelid::regclass), pg_get_constraintdef(o.oid)
-    FROM pg_constraint AS o WHERE o.connamespace = ANY (place) AND o.conrelid <> 0
+    SELECT format('constraint %s of %s', o.conname, c.oid::regclass), pg_get_constraintdef(o.oid)
+    FROM pg_constraint AS o JOIN pg_class AS c ON c.oid = o.conrelid WHERE c.relnamespace = ANY (place) AND NOT c.relispartition
     UNION ALL
-    SELECT format('trigger %s of %s', g.tgname, g.tgrelid::regclass), g.tgenabled::text
-    FROM pg_trigger AS g JOIN pg_class AS c ON c.oid = g.tgrelid WHERE c.relnamespace = ANY (place)
+    SELECT format('trigger %s of %s', g.tgname, c.oid::regclass), g.tgenabled::text
+    FROM pg_trigger AS g JOIN pg_class AS c ON c.oid = g.tgrelid WHERE c.relnamespace = ANY (place) AND NOT c.relispartition
     UNION ALL
     SELECT format('policy %s of %s', p.polname, p.polrelid::regclass), pg_get_expr(p.polqual, p.polrelid)
     FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = ANY (place)
@@ -85,6 +86,37 @@ BEGIN
 END
 $$;
 
+-- What agent_runs is made of, however it is partitioned.
+CREATE FUNCTION regress.shape() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', 'column', a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), col_description(a.attrelid, a.attnum))
+    FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attrelid = to_regclass('analytics.agent_runs') AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT concat_ws(' ', 'constraint', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+    WHERE conrelid = to_regclass('analytics.agent_runs') AND contype <> 'n' AND conparentid = 0
+    UNION ALL
+    SELECT concat_ws(' ', 'index', replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ')) FROM pg_index WHERE indrelid = to_regclass('analytics.agent_runs')
+    UNION ALL
+    SELECT concat_ws(' ', 'trigger', pg_get_triggerdef(oid)) FROM pg_trigger WHERE tgrelid = to_regclass('analytics.agent_runs') AND NOT tgisinternal
+$$;
+
+-- A checksum of every column of every row, apart from the time at which the row was written.
+CREATE FUNCTION regress.demo() RETURNS TABLE (table_name text, rows bigint, checksum text)
+LANGUAGE plpgsql SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
+DECLARE
+    written text;
+BEGIN
+    FOR table_name, written IN VALUES
+        ('workspaces', '{created_at,updated_at}'), ('agents', '{updated_at}'), ('agent_runs', '{created_at}'), ('agent_errors', '{created_at}'),
+        ('agent_user_feedback', '{}'), ('execution_queue', '{}'), ('agent_optimization_suggestions', '{}')
+    LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT %L, count(*), md5(coalesce(string_agg(h, '''' ORDER BY h), '''')) FROM (SELECT md5((to_jsonb(t) - %L::text[])::text) COLLATE "C" AS h FROM analytics.%I AS t) AS r',
+            table_name, written, table_name);
+    END LOOP;
+END
+$$;
+
 -- The watch itself: it sees an object and a row come, and it sees them go.
 CALL regress.watch();
 CALL regress.nothing_changed();
@@ -94,6 +126,13 @@ CALL regress.watch();
 INSERT INTO analytics.probe VALUES (1);
 CALL regress.nothing_changed();
 DROP SCHEMA analytics CASCADE;
+
+-- Other files start from here, in databases of their own.
+SET client_min_messages = warning;
+DROP DATABASE IF EXISTS regress_template;
+\c postgres
+CREATE DATABASE regress_template TEMPLATE regression;
+\c regression
 
 ------------------------------------------------------------------------------------------------------------------------
 -- CREATE EXTENSION refuses a schema in which somebody else could have prepared something

@@ -8,7 +8,11 @@ use super::or_raise;
 
 /// The percentiles of an array: NULL among the values is skipped, NULL among the percentiles gives NULL.
 #[pg_extern(immutable, strict, parallel_safe)]
-fn calculate_percentiles(values: Vec<Option<f64>>, percentiles: Vec<Option<f64>>) -> Option<Vec<Option<f64>>> {
+#[allow(clippy::needless_pass_by_value)] // what pgrx makes of an array
+fn calculate_percentiles(
+    values: Vec<Option<f64>>,
+    percentiles: Vec<Option<f64>>,
+) -> Option<Vec<Option<f64>>> {
     let mut numbers: Vec<f64> = values.into_iter().flatten().collect();
     let wanted: Vec<f64> = percentiles.iter().flatten().copied().collect();
     let answers = or_raise(percentiles_cont(&mut numbers, &wanted))?;
@@ -17,6 +21,7 @@ fn calculate_percentiles(values: Vec<Option<f64>>, percentiles: Vec<Option<f64>>
 
 /// One block character a value, from the least (lowest) to the greatest (highest); a gap for NULL.
 #[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::needless_pass_by_value)] // what pgrx makes of an array
 fn sparkline(values: Vec<Option<f64>>) -> String {
     percentiles::sparkline(&values)
 }

@@ -17,7 +17,7 @@ struct State {
     kind: Kind,
 }
 
-/// How values of a type are counted. The first four count as the DataSketches libraries of other languages count the
+/// How values of a type are counted. The first four count as the `DataSketches` libraries of other languages count the
 /// same values, so that sketches from there can be merged with ours; any other type is counted by the hash that
 /// Postgres itself uses for its equality.
 #[derive(Clone, Copy)]
@@ -54,7 +54,10 @@ impl Kind {
     fn hashed(value_type: pg_sys::Oid, call: Call) -> Self {
         // SAFETY: the entry of the type cache lives as long as the backend.
         unsafe {
-            let entry = pg_sys::lookup_type_cache(value_type, pg_sys::TYPECACHE_HASH_EXTENDED_PROC_FINFO as i32);
+            let entry = pg_sys::lookup_type_cache(
+                value_type,
+                pg_sys::TYPECACHE_HASH_EXTENDED_PROC_FINFO.cast_signed(),
+            );
             if (*entry).hash_extended_proc_finfo.fn_oid == pg_sys::Oid::INVALID {
                 raise(
                     PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION,
@@ -65,12 +68,16 @@ impl Kind {
                     "Cast the value to text.",
                 )
             }
-            Self::Hashed(&raw mut (*entry).hash_extended_proc_finfo, (*call.info()).fncollation)
+            Self::Hashed(
+                &raw mut (*entry).hash_extended_proc_finfo,
+                (*call.info()).fncollation,
+            )
         }
     }
 
     /// # Safety
     /// `datum` is a value of the type that this was made for.
+    #[allow(clippy::cast_possible_truncation)] // the low bits of a datum are the value
     unsafe fn insert(self, sketch: &mut DistinctSketch, datum: pg_sys::Datum) {
         let bits = datum.value() as u64;
         // SAFETY: the representation of each type is as Postgres defines it.
@@ -86,10 +93,18 @@ impl Kind {
                     sketch.insert_bytes(pgrx::varlena_to_byte_slice(value));
                 }
                 Self::Fixed(length) => {
-                    sketch.insert_bytes(std::slice::from_raw_parts(datum.cast_mut_ptr::<u8>(), length));
+                    sketch.insert_bytes(std::slice::from_raw_parts(
+                        datum.cast_mut_ptr::<u8>(),
+                        length,
+                    ));
                 }
                 Self::Hashed(function, collation) => {
-                    let hash = pg_sys::FunctionCall2Coll(function, collation, datum, pg_sys::Datum::from(0_u64));
+                    let hash = pg_sys::FunctionCall2Coll(
+                        function,
+                        collation,
+                        datum,
+                        pg_sys::Datum::from(0_u64),
+                    );
                     sketch.insert_u64(hash.value() as u64);
                 }
             }
@@ -99,7 +114,11 @@ impl Kind {
 
 /// Zero has two signs and NaN many forms, and each counts once.
 fn insert_float(sketch: &mut DistinctSketch, value: f64) {
-    let canonical = if value.is_nan() { f64::NAN } else { value + 0.0 };
+    let canonical = if value.is_nan() {
+        f64::NAN
+    } else {
+        value + 0.0
+    };
     sketch.insert_u64(canonical.to_bits());
 }
 
@@ -128,7 +147,7 @@ sql_functions! {
 
     fn distinct_agg_serialize(call) {
         match call.state::<State>(0) {
-            Some(state) => state.sketch.give(call),
+            Some(state) => state.sketch.give(),
             None => call.null(),
         }
     }

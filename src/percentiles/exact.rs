@@ -26,25 +26,31 @@ const MOST_SERIALIZED: usize = (1 << 30) - 64;
 
 impl<T: Copy> Group<T> {
     fn new_in(context: pg_sys::MemoryContext, asked: &[u8]) -> Self {
-        let mut group = Self { asked: PgVec::new_in(context), values: PgVec::new_in(context) };
+        let mut group = Self {
+            asked: PgVec::new_in(context),
+            values: PgVec::new_in(context),
+        };
         group.asked.extend(asked);
         group
     }
 
     /// Length of `asked`, `asked`, and the values as they lie in memory: both ends are processes of one server.
-    fn serialize(&self, call: Call) -> pg_sys::Datum {
+    fn serialize(&self) -> pg_sys::Datum {
         let asked = self.asked.as_slice();
         let values = self.values.as_bytes();
         if values.len() + asked.len() > MOST_SERIALIZED {
             raise(
                 PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-                format!("a parallel worker holds {} bytes of values, which is more than it can hand on", values.len()),
+                format!(
+                    "a parallel worker holds {} bytes of values, which is more than it can hand on",
+                    values.len()
+                ),
                 "Use percentile_agg(), or SET max_parallel_workers_per_gather = 0.",
             )
         }
         // An array of shares is far below 4 GB.
         let length = u32::try_from(asked.len()).unwrap_or(0).to_ne_bytes();
-        call.give_parts(&[&length, asked, values])
+        Call::give_parts(&[&length, asked, values])
     }
 
     fn deserialize(bytes: &[u8], context: pg_sys::MemoryContext) -> Option<Self> {
@@ -72,8 +78,14 @@ fn asked_share(call: Call) -> Option<[u8; 8]> {
     call.f64(2).map(f64::to_ne_bytes)
 }
 
-fn accumulate<T: Copy>(call: Call, asked: &[u8], value: impl FnOnce(pg_sys::Datum) -> T) -> pg_sys::Datum {
-    let Some(datum) = call.datum(1) else { return call.keep_state() };
+fn accumulate<T: Copy>(
+    call: Call,
+    asked: &[u8],
+    value: impl FnOnce(pg_sys::Datum) -> T,
+) -> pg_sys::Datum {
+    let Some(datum) = call.datum(1) else {
+        return call.keep_state();
+    };
     if let Some(group) = call.state::<Group<T>>(0) {
         group.require_same(asked);
         group.values.push(value(datum));
@@ -86,7 +98,9 @@ fn accumulate<T: Copy>(call: Call, asked: &[u8], value: impl FnOnce(pg_sys::Datu
 }
 
 fn combine<T: Copy>(call: Call) -> pg_sys::Datum {
-    let Some(other) = call.state::<Group<T>>(1) else { return call.keep_state() };
+    let Some(other) = call.state::<Group<T>>(1) else {
+        return call.keep_state();
+    };
     if let Some(group) = call.state::<Group<T>>(0) {
         group.require_same(other.asked.as_slice());
         group.values.extend(other.values.as_slice());
@@ -100,14 +114,17 @@ fn combine<T: Copy>(call: Call) -> pg_sys::Datum {
 
 fn serialize<T: Copy>(call: Call) -> pg_sys::Datum {
     match call.state::<Group<T>>(0) {
-        Some(group) => group.serialize(call),
+        Some(group) => group.serialize(),
         None => call.null(),
     }
 }
 
 fn deserialize<T: Copy>(call: Call) -> pg_sys::Datum {
     let context = current_context();
-    match call.bytes(0).and_then(|bytes| Group::<T>::deserialize(bytes, context)) {
+    match call
+        .bytes(0)
+        .and_then(|bytes| Group::<T>::deserialize(bytes, context))
+    {
         Some(group) => place_state(group, context),
         None => call.null(),
     }
@@ -121,25 +138,40 @@ type Select = fn(&mut [f64], &[f64]) -> Result<Option<Vec<f64>>, Error>;
 
 /// The answer for one share; NULL for a share that is NULL.
 fn finish_one(call: Call, select: Select) -> pg_sys::Datum {
-    let Some(group) = call.state::<Group<f64>>(0) else { return call.null() };
-    let share = group.asked.as_slice().first_chunk::<8>().map(|bits| f64::from_ne_bytes(*bits));
+    let Some(group) = call.state::<Group<f64>>(0) else {
+        return call.null();
+    };
+    let share = group
+        .asked
+        .as_slice()
+        .first_chunk::<8>()
+        .map(|bits| f64::from_ne_bytes(*bits));
     let answers = share.and_then(|share| or_raise(select(group.values.as_mut_slice(), &[share])));
     call.give(answers.and_then(|answers| answers.first().copied()))
 }
 
 /// The answers for an array of shares, NULL for those that are NULL.
 fn finish_many(call: Call, select: Select) -> pg_sys::Datum {
-    let Some(group) = call.state::<Group<f64>>(0) else { return call.null() };
-    let Some(shares) = shares_of(group.asked.as_slice()) else { return call.null() };
+    let Some(group) = call.state::<Group<f64>>(0) else {
+        return call.null();
+    };
+    let Some(shares) = shares_of(group.asked.as_slice()) else {
+        return call.null();
+    };
     let wanted: Vec<f64> = shares.iter().flatten().copied().collect();
-    let Some(answers) = or_raise(select(group.values.as_mut_slice(), &wanted)) else { return call.null() };
+    let Some(answers) = or_raise(select(group.values.as_mut_slice(), &wanted)) else {
+        return call.null();
+    };
     call.give(Some(fill_in(&shares, answers)))
 }
 
 /// Puts one answer in the place of each share that is not NULL.
 pub(super) fn fill_in<T>(shares: &[Option<f64>], answers: Vec<T>) -> Vec<Option<T>> {
     let mut answers = answers.into_iter();
-    shares.iter().map(|share| share.and_then(|_| answers.next())).collect()
+    shares
+        .iter()
+        .map(|share| share.and_then(|_| answers.next()))
+        .collect()
 }
 
 /// The array that a transition has kept; none where it was NULL.
@@ -202,7 +234,7 @@ fn select_interval(values: &mut [pg_sys::Interval], share: f64) -> Option<pg_sys
     let spot = or_raise(Spot::locate(values.len(), share))?;
     let mut lower = nth_interval(values, spot.first)?;
     if spot.first == spot.second {
-        return copy_interval(lower);
+        return Some(copy_interval(lower));
     }
     let mut upper = nth_interval(values, spot.second)?;
     // SAFETY: arithmetic of Postgres on two intervals that live until it returns; overflow is an ERROR there.
@@ -210,7 +242,11 @@ fn select_interval(values: &mut [pg_sys::Interval], share: f64) -> Option<pg_sys
         let lower = pg_sys::Datum::from(&raw mut lower);
         let upper = pg_sys::Datum::from(&raw mut upper);
         let difference = call2(pg_sys::interval_mi, upper, lower)?;
-        let part = call2(pg_sys::interval_mul, difference, spot.proportion.into_datum()?)?;
+        let part = call2(
+            pg_sys::interval_mul,
+            difference,
+            spot.proportion.into_datum()?,
+        )?;
         call2(pg_sys::interval_pl, lower, part)
     }
 }
@@ -235,11 +271,11 @@ fn interval_order(interval: &pg_sys::Interval) -> i128 {
     i128::from(interval.time) + (i128::from(interval.month) * 30 + i128::from(interval.day)) * DAY
 }
 
-fn copy_interval(interval: pg_sys::Interval) -> Option<pg_sys::Datum> {
+fn copy_interval(interval: pg_sys::Interval) -> pg_sys::Datum {
     // SAFETY: the copy is made in the caller's context, where a result belongs.
     unsafe {
         let copy = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
         copy.write(interval);
-        Some(pg_sys::Datum::from(copy))
+        pg_sys::Datum::from(copy)
     }
 }

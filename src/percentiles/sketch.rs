@@ -17,7 +17,9 @@ fn sketch(call: Call, index: usize) -> Option<PercentileSketch> {
 }
 
 fn accumulate(call: Call, alpha: impl FnOnce() -> f64) -> pg_sys::Datum {
-    let Some(value) = call.f64(1) else { return call.keep_state() };
+    let Some(value) = call.f64(1) else {
+        return call.keep_state();
+    };
     if let Some(state) = call.state::<PercentileSketch>(0) {
         state.insert(value);
         return call.keep_state();
@@ -47,7 +49,7 @@ sql_functions! {
 
     fn percentile_agg_serialize(call) {
         match call.state::<PercentileSketch>(0) {
-            Some(state) => state.give(call),
+            Some(state) => state.give(),
             None => call.null(),
         }
     }
@@ -111,7 +113,15 @@ sql_functions! {
 fn sketch_histogram(
     sketch: &[u8],
     buckets: i32,
-) -> TableIterator<'static, (name!(bucket, i32), name!(lower, f64), name!(upper, f64), name!(count, i64))> {
+) -> TableIterator<
+    'static,
+    (
+        name!(bucket, i32),
+        name!(lower, f64),
+        name!(upper, f64),
+        name!(count, i64),
+    ),
+> {
     let Ok(wanted) = usize::try_from(buckets) else {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -122,6 +132,8 @@ fn sketch_histogram(
     let sketch = or_raise(PercentileSketch::from_bytes(sketch));
     let rows = or_raise(sketch.histogram(wanted));
     TableIterator::new(
-        (1..).zip(rows).map(|(bucket, row)| (bucket, row.lower, row.upper, row.count.cast_signed())),
+        (1..)
+            .zip(rows)
+            .map(|(bucket, row)| (bucket, row.lower, row.upper, row.count.cast_signed())),
     )
 }

@@ -1,10 +1,10 @@
 //! `stats_agg` and `stats_summary`: count, sum, mean, variance and extremes in one pass, mergeable.
 
-use percentiles::Stats;
 use super::stored::Stored;
 use super::{Method, or_raise};
 use crate::fmgr::{Call, current_context, place_state};
 use crate::sql_functions;
+use percentiles::Stats;
 
 /// The summary that an argument holds; none for NULL.
 fn summary(call: Call, index: usize) -> Option<Stats> {
@@ -34,7 +34,7 @@ sql_functions! {
 
     fn stats_agg_serialize(call) {
         match call.state::<Stats>(0) {
-            Some(state) => state.give(call),
+            Some(state) => state.give(),
             None => call.null(),
         }
     }

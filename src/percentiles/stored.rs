@@ -21,8 +21,8 @@ pub(super) trait Stored: Sized {
     }
 
     /// Returns a state as a value that can be stored.
-    fn give(&self, call: Call) -> pg_sys::Datum {
-        call.give_parts(&[&self.write()])
+    fn give(&self) -> pg_sys::Datum {
+        Call::give_parts(&[&self.write()])
     }
 }
 
@@ -41,14 +41,14 @@ fn input<T: Stored>(call: Call) -> pg_sys::Datum {
     // SAFETY: the argument of an input function is a C string, which is what byteain takes.
     let bytes = unsafe { pgrx::direct_function_call::<Vec<u8>>(pg_sys::byteain, &[call.datum(0)]) };
     match bytes {
-        Some(bytes) => or_raise(T::read(&bytes)).give(call),
+        Some(bytes) => or_raise(T::read(&bytes)).give(),
         None => call.null(),
     }
 }
 
 fn receive<T: Stored>(call: Call) -> pg_sys::Datum {
     match call.datum(0) {
-        Some(message) => or_raise(T::read(&rest_of(message))).give(call),
+        Some(message) => or_raise(T::read(&rest_of(message))).give(),
         None => call.null(),
     }
 }
@@ -59,7 +59,10 @@ fn rest_of(message: pg_sys::Datum) -> Vec<u8> {
     unsafe {
         let message = message.cast_mut_ptr::<pg_sys::StringInfoData>();
         let length = ((*message).len - (*message).cursor).max(0).unsigned_abs() as usize;
-        let start = (*message).data.add((*message).cursor.unsigned_abs() as usize).cast::<u8>();
+        let start = (*message)
+            .data
+            .add((*message).cursor.unsigned_abs() as usize)
+            .cast::<u8>();
         (*message).cursor = (*message).len;
         std::slice::from_raw_parts(start, length).to_vec()
     }
@@ -88,7 +91,7 @@ sql_functions! {
 
     fn stored_send(call) {
         match call.bytes(0) {
-            Some(bytes) => call.give_parts(&[bytes]),
+            Some(bytes) => Call::give_parts(&[bytes]),
             None => call.null(),
         }
     }

@@ -41,7 +41,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-fn stored(name: &str, values: &[f64]) -> [(String, Vec<u8>); 3] {
+fn stored(name: &str, values: &[f64]) -> [(String, Vec<u8>); 2] {
     let mut sketch = PercentileSketch::default();
     let mut stats = Stats::new();
     for &x in values {

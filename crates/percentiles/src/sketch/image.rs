@@ -287,7 +287,15 @@ mod tests {
         for i in 0..1000 {
             sketch.insert(f64::from(i * i) - 1000.0);
         }
-        let digits: String = sketch.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(digits, include_str!("../../tests/stored/sketch_v1.hex").trim());
+        let digits: Vec<String> = sketch
+            .to_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let digits = digits.concat();
+        assert_eq!(
+            digits,
+            include_str!("../../tests/stored/sketch_v1.hex").trim()
+        );
     }
 }
