@@ -166,7 +166,7 @@ def test_kill_while_rows_move_to_their_month(database, background):
     db.execute(
         "INSERT INTO analytics.agent_runs (workspace_id, run_id, agent_id, status, started_at)"
         " SELECT %s, gen_random_uuid(), analytics.agent_id(%s, (n %% 7)::text), 'running', timestamptz '2012-01-01 00:00+00' + n * interval '1 minute'"
-        " FROM generate_series(1, 50000) AS n",
+        " FROM generate_series(1, 20000) AS n",
         [workspace, workspace],
     )
     db.execute(
@@ -186,8 +186,8 @@ def test_kill_while_rows_move_to_their_month(database, background):
     with pytest.raises(psycopg.OperationalError):
         making.result(60)
     assert db.contents() == before
-    assert db.value("SELECT count(*) FROM analytics.agent_runs_default") == 50_000
-    assert db.value("SELECT sum(moved_count) FROM analytics.ensure_partitions()") == 50_000
+    assert db.value("SELECT count(*) FROM analytics.agent_runs_default") == 20_000
+    assert db.value("SELECT sum(moved_count) FROM analytics.ensure_partitions()") == 20_000
     after = db.contents()
     assert after["analytics.agent_runs"] == before["analytics.agent_runs"]
     assert after["analytics.agent_errors"] == before["analytics.agent_errors"]

@@ -89,15 +89,15 @@ SELECT (SELECT count(*) FROM analytics_internal.demo_runs(1000, 42, 3, 24, 40, 9
 SELECT * FROM analytics_internal.demo_agents(1000, 42, 0, 24, 40, 90, '2026-01-01'); :refused
 
 ------------------------------------------------------------------------------------------------------------------------
--- The truth: 100,000 runs in two chunks, counted
+-- The truth: 70,000 runs in two chunks, counted
 ------------------------------------------------------------------------------------------------------------------------
-SELECT * FROM analytics.generate_demo_data(until => '2026-01-01');
+SELECT * FROM analytics.generate_demo_data(70000, until => '2026-01-01');
 -- Chunks are what they are alone.
 SELECT count(*) AS runs, count(*) FILTER (WHERE r.agent_id = d.agent_id AND r.started_at = d.started_at AND r.runtime_seconds IS NOT DISTINCT FROM d.runtime_seconds) AS the_same
-FROM analytics_internal.demo_runs(100000, 42, 3, 24, 40, 90, '2026-01-01', 1) AS d JOIN analytics.agent_runs AS r USING (workspace_id, run_id);
+FROM analytics_internal.demo_runs(70000, 42, 3, 24, 40, 90, '2026-01-01', 1) AS d JOIN analytics.agent_runs AS r USING (workspace_id, run_id);
 
-CREATE TEMPORARY TABLE truth AS SELECT * FROM analytics_internal.demo_agents(100000, 42, 3, 24, 40, 90, '2026-01-01');
-CREATE TEMPORARY TABLE incident AS SELECT * FROM analytics_internal.demo_incidents(100000, 42, 3, 24, 40, 90, '2026-01-01');
+CREATE TEMPORARY TABLE truth AS SELECT * FROM analytics_internal.demo_agents(70000, 42, 3, 24, 40, 90, '2026-01-01');
+CREATE TEMPORARY TABLE incident AS SELECT * FROM analytics_internal.demo_incidents(70000, 42, 3, 24, 40, 90, '2026-01-01');
 CREATE TEMPORARY TABLE finished AS
 SELECT r.*, t.success_rate, t.timeout_rate, t.median_runtime_seconds, i.kind
 FROM analytics.agent_runs AS r JOIN truth AS t USING (workspace_id, agent_id)
