@@ -35,7 +35,7 @@ SELECT * FROM analytics.generate_demo_data(1000, seed => -7, workspaces => 1, ag
 SELECT (SELECT count(*) FROM analytics.workspaces) AS workspaces, (SELECT count(*) FROM analytics.agents) AS agents,
        (SELECT count(*) FROM analytics.agent_runs) AS runs, (SELECT count(*) FROM analytics.agents WHERE discovered) AS discovered;
 -- The least there is.
-SELECT * FROM analytics.generate_demo_data(1, 1, 1, 1, 1, 1, '2000-01-01') WHERE inserted_count > 0;
+SELECT * FROM analytics.generate_demo_data(1, 1, 1, 1, 1, 1, '2026-01-01') WHERE inserted_count > 0;
 DELETE FROM analytics.workspaces;
 
 -- The same without partitions, and for a role that is no superuser.
@@ -50,6 +50,8 @@ CREATE EXTENSION shadower_analytics;
 SELECT count(*) > 0 AS set_up FROM analytics.setup('none');
 SELECT sum(inserted_count) AS inserted FROM analytics.generate_demo_data(5000, until => '2026-01-01');
 SELECT md5(string_agg(d::text, ' ' ORDER BY d.table_name COLLATE "C")) = :'with_months' AS the_same FROM regress.demo() AS d;
+-- The first window there is, which begins before the first month that could be made.
+SELECT sum(inserted_count) > 1000 AS inserted FROM analytics.generate_demo_data(1000, until => '2000-01-01');
 \c regression postgres
 DROP DATABASE regress_plain;
 DROP ROLE regress_owner;

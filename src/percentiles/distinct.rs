@@ -35,10 +35,11 @@ enum Kind {
 }
 
 impl Kind {
-    /// The type of the second argument of this call.
+    /// The type of the second argument of this call; a domain's values count as those of its base type.
     fn of(call: Call) -> Self {
         // SAFETY: the call information is valid; the argument exists, so its type is known.
-        let value_type = unsafe { pg_sys::get_fn_expr_argtype((*call.info()).flinfo, 1) };
+        let value_type =
+            unsafe { pg_sys::getBaseType(pg_sys::get_fn_expr_argtype((*call.info()).flinfo, 1)) };
         match value_type {
             pg_sys::INT2OID => Self::Int16,
             pg_sys::INT4OID => Self::Int32,
