@@ -74,7 +74,15 @@ impl Call {
         // SAFETY: the SQL declares such arguments with types of variable length. The content lives at least as
         // long as this call; the caller does not keep it.
         self.datum(index).map(|datum| unsafe {
-            let value = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+            let stored = datum.cast_mut_ptr::<pg_sys::varlena>();
+            // Most values are as they are needed, and a call into Postgres is dear.
+            let is_plain = pgrx::varatt_is_4b_u(stored)
+                || (pgrx::varatt_is_1b(stored) && !pgrx::varatt_is_1b_e(stored));
+            let value = if is_plain {
+                stored
+            } else {
+                pg_sys::pg_detoast_datum_packed(stored)
+            };
             pgrx::varlena_to_byte_slice(value)
         })
     }
@@ -99,10 +107,20 @@ impl Call {
         context
     }
 
+    /// As `AggCheckCallContext` does, which would cost as much as the rest of a cheap transition: a call from Rust into
+    /// Postgres sets up a jump buffer, and this runs once a row.
     #[inline]
     fn require_aggregate(self) {
-        // SAFETY: as above; with NULL nothing is written.
-        if unsafe { pg_sys::AggCheckCallContext(self.0, std::ptr::null_mut()) } == 0 {
+        // SAFETY: the call information is valid, and its context is NULL or a node.
+        let is_aggregate = unsafe {
+            let context = (*self.0).context;
+            !context.is_null()
+                && matches!(
+                    (*context).type_,
+                    pg_sys::NodeTag::T_AggState | pg_sys::NodeTag::T_WindowAggState
+                )
+        };
+        if !is_aggregate {
             raise_not_an_aggregate()
         }
     }

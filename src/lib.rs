@@ -13,6 +13,7 @@ mod migrations;
 mod partitions;
 mod percentiles;
 mod pgvec;
+mod query;
 mod roles;
 mod setup;
 mod workspaces;

@@ -11,6 +11,7 @@ use pgrx::spi::SpiClient;
 
 use crate::errors::raise;
 use crate::migrations::{MIGRATIONS, Migration, VIEWS, newest_version};
+use crate::query::read_one;
 use crate::roles::as_role;
 
 /// One line of the report that `setup()` returns.
@@ -416,9 +417,7 @@ fn applied_version(table: pg_sys::Oid) -> i32 {
     // SAFETY: the relation was just found; should it vanish, this is InvalidOid and SPI reports it.
     let owner = unsafe { relation_owner(table) };
     let sql = "SELECT max(version) FROM analytics_internal.schema_migrations";
-    as_role(owner, || Spi::get_one::<i32>(sql))
-        .unwrap_or_report()
-        .unwrap_or(0)
+    as_role(owner, || read_one::<i32>(sql, &[])).unwrap_or(0)
 }
 
 /// # Safety

@@ -1,9 +1,9 @@
 //! The first thing that every function of the API asks: is this a workspace, is this one of its agents?
 
-use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
 use crate::errors::raise;
+use crate::query::read_one;
 use crate::setup::require_schema;
 
 #[pg_extern(schema = "analytics_internal", stable, parallel_safe)]
@@ -16,11 +16,11 @@ pub fn require_workspace(workspace_id: Option<pgrx::Uuid>) {
             "Give the id of a workspace from analytics.workspaces.",
         )
     };
-    let known = Spi::get_one_with_args::<bool>(
+    let known = read_one::<bool>(
         "SELECT EXISTS (SELECT FROM analytics.workspaces WHERE workspace_id = $1)",
         &[workspace_id.into()],
     );
-    if known.unwrap_or_report() != Some(true) {
+    if known != Some(true) {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("workspace \"{workspace_id}\" does not exist"),
@@ -39,11 +39,11 @@ fn require_agent(workspace_id: Option<pgrx::Uuid>, agent_id: Option<pgrx::Uuid>)
             "Give the id of an agent from analytics.list_agents().",
         )
     };
-    let known = Spi::get_one_with_args::<bool>(
+    let known = read_one::<bool>(
         "SELECT EXISTS (SELECT FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = $2)",
         &[workspace_id.into(), agent_id.into()],
     );
-    if known.unwrap_or_report() != Some(true) {
+    if known != Some(true) {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("agent \"{agent_id}\" does not exist in workspace \"{workspace_id}\""),
