@@ -428,11 +428,32 @@ SELECT (SELECT count(*) FROM analytics.agent_run_details) = (SELECT count(*) FRO
 SELECT workspace_name, agent_name, count(*) AS runs, sum(tokens_used) AS tokens
 FROM analytics.agent_run_details WHERE workspace_id = :'acme' GROUP BY 1, 2 ORDER BY 2;
 
+-- They read in parallel plans too, also where the statement as a whole writes. (The setting has two names.)
+SELECT set_config(name, 'on', true) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SELECT count(*) AS agents, sum(total_runs) AS runs FROM analytics.list_agents(:'acme', 'all');
+SELECT total_runs FROM analytics.agent_performance(:'acme', analytics.agent_id(:'acme', 'Ten'), 'all');
+SELECT analytics.schema_version() > 0 AS is_set_up;
+CREATE TEMPORARY TABLE listed_in_parallel AS
+SELECT w.name AS workspace, l.* FROM analytics.workspaces AS w CROSS JOIN LATERAL analytics.list_agents(w.workspace_id, 'all') AS l;
+SELECT count(*) AS agents, sum(total_runs) AS runs FROM listed_in_parallel;
+SELECT set_config(name, 'off', true) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+
 -- Reading needs no right to write.
 SET TRANSACTION READ ONLY;
 SELECT count(*) FROM analytics.list_agents(:'acme', 'all');
 SELECT total_runs FROM analytics.agent_performance(:'acme', analytics.agent_id(:'acme', 'Ten'), 'all');
 ROLLBACK;
+
+-- Nor does it take a transaction id, which would cost every reader something and is not to be had on a standby.
+\c -
+BEGIN;
+SELECT count(*) AS agents FROM analytics.list_agents(:'acme', 'all');
+SELECT total_runs > 0 AS has_runs FROM analytics.agent_performance(:'acme', :'bot', 'all');
+SELECT analytics.schema_version() > 0 AS is_set_up, pg_current_xact_id_if_assigned() IS NULL AS only_read;
+COMMIT;
 
 -- Bad input.
 CALL regress.watch();
