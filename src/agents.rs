@@ -264,7 +264,12 @@ fn register_callbacks() {
 #[pg_guard]
 unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _unused: *mut std::ffi::c_void) {
     ADMITTED.with_borrow_mut(|state| state.locks_held = 0);
-    if event == pg_sys::XactEvent::XACT_EVENT_ABORT {
+    // A prepared transaction may still roll back; and what an older snapshot shows may have been deleted since.
+    let may_not_hold = matches!(
+        event,
+        pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE
+    );
+    if may_not_hold || uses_transaction_snapshot() {
         forget();
     }
 }

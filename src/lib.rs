@@ -5,6 +5,7 @@
 
 use pgrx::prelude::*;
 
+mod access;
 mod agents;
 mod demo;
 mod errors;
@@ -42,6 +43,12 @@ extension_sql_file!("../sql/percentiles.sql", name = "percentiles_sql", requires
     percentiles::sketch::sketch_histogram,
     percentiles::arrays::calculate_percentiles,
     percentiles::arrays::sparkline,
+]);
+extension_sql_file!("../sql/access.sql", name = "access_sql", requires = [
+    "setup_sql",
+    access::accessible_workspaces,
+    access::require_level,
+    access::change_member,
 ]);
 extension_sql_file!("../sql/demo.sql", name = "demo_sql", requires = [
     "partitions_sql",

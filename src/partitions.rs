@@ -4,6 +4,7 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
+use crate::errors::raise;
 use crate::roles::with_setting;
 
 /// Moves the rows of `[lower, upper)` from one table of schema `analytics` to another and returns their number.
@@ -42,7 +43,7 @@ fn move_statement(source: pg_sys::Oid, target: pg_sys::Oid) -> String {
     let statement = Spi::get_one_with_args::<String>(sql, &[source.into(), target.into()]);
     match statement {
         Ok(Some(statement)) => statement,
-        Ok(None) | Err(_) => crate::errors::raise(
+        Ok(None) | Err(_) => raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             "rows move between tables of schema \"analytics\" only",
             "Call analytics.ensure_partitions() instead.",

@@ -1,13 +1,11 @@
 //! Doing a small, fixed thing with the rights of a table's owner, as Postgres does for foreign keys.
 
-use std::ffi::CStr;
-
 use pgrx::pg_sys;
 
 /// Runs `action` as `role`. When it fails, the abort of the transaction puts the caller back.
 ///
-/// The caller's `search_path` does not apply: an operator or a function that the caller made, found before those of
-/// `pg_catalog`, would run with the rights of `role`.
+/// The caller's search_path stays outside: an operator of theirs, found before Postgres's own, would run with the
+/// rights of `role`.
 pub fn as_role<T>(role: pg_sys::Oid, action: impl FnOnce() -> T) -> T {
     let mut caller = pg_sys::Oid::INVALID;
     let mut context = 0;
@@ -24,10 +22,9 @@ pub fn as_role<T>(role: pg_sys::Oid, action: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs `action` with a setting changed, be it one that only a superuser may change. When it fails, the abort of the
-/// transaction restores the setting.
-pub fn with_setting<T>(name: &CStr, value: &CStr, action: impl FnOnce() -> T) -> T {
-    // SAFETY: a nested level of settings, closed below; the strings end with a zero byte and are copied.
+/// Runs `action` with a setting changed, whether or not the caller may change it. An error ends it as well.
+pub fn with_setting<T>(name: &std::ffi::CStr, value: &std::ffi::CStr, action: impl FnOnce() -> T) -> T {
+    // SAFETY: a nested level of settings, closed below; an error unwinds it with the transaction.
     let level = unsafe {
         let level = pg_sys::NewGUCNestLevel();
         pg_sys::set_config_option(

@@ -12,6 +12,7 @@ use pgrx::spi::SpiClient;
 use crate::errors::raise;
 use crate::migrations::{MIGRATIONS, Migration, VIEWS, newest_version};
 use crate::roles::as_role;
+use crate::workspaces::read_one;
 
 /// One line of the report that `setup()` returns.
 struct Step {
@@ -50,6 +51,7 @@ fn setup(
         remember_options(client, options);
         make_partitions(client, options, &mut steps);
         replace_views(client, &mut steps);
+        run(client, "SELECT analytics_internal.regrant_all()");
         steps
     });
     TableIterator::new(
@@ -374,7 +376,7 @@ fn applied_version(table: pg_sys::Oid) -> i32 {
     // SAFETY: the relation was just found; should it vanish, this is InvalidOid and SPI reports it.
     let owner = unsafe { relation_owner(table) };
     let sql = "SELECT max(version) FROM analytics_internal.schema_migrations";
-    as_role(owner, || Spi::get_one::<i32>(sql)).unwrap_or_report().unwrap_or(0)
+    as_role(owner, || read_one::<i32>(sql, &[])).unwrap_or(0)
 }
 
 /// # Safety

@@ -3,6 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
+use crate::access::passes_row_security;
 use crate::errors::raise;
 use crate::setup::require_schema;
 
@@ -16,17 +17,29 @@ pub fn require_workspace(workspace_id: Option<pgrx::Uuid>) {
             "Give the id of a workspace from analytics.workspaces.",
         )
     };
-    let known = Spi::get_one_with_args::<bool>(
+    let known = read_one::<bool>(
         "SELECT EXISTS (SELECT FROM analytics.workspaces WHERE workspace_id = $1)",
         &[workspace_id.into()],
     );
-    if known.unwrap_or_report() != Some(true) {
+    if known != Some(true) {
+        raise_unknown_workspace(workspace_id)
+    }
+}
+
+/// For a tenant, a workspace that does not exist and one that is not theirs are the same.
+fn raise_unknown_workspace(workspace_id: pgrx::Uuid) -> ! {
+    if passes_row_security() {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("workspace \"{workspace_id}\" does not exist"),
             "Give the id of a workspace from analytics.workspaces.",
         )
     }
+    raise(
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("no access to workspace \"{workspace_id}\""),
+        "Ask an owner of the workspace for it: SELECT analytics.grant_access(...).",
+    )
 }
 
 #[pg_extern(schema = "analytics_internal", stable, parallel_safe)]
@@ -39,17 +52,24 @@ fn require_agent(workspace_id: Option<pgrx::Uuid>, agent_id: Option<pgrx::Uuid>)
             "Give the id of an agent from analytics.list_agents().",
         )
     };
-    let known = Spi::get_one_with_args::<bool>(
+    let known = read_one::<bool>(
         "SELECT EXISTS (SELECT FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = $2)",
         &[workspace_id.into(), agent_id.into()],
     );
-    if known.unwrap_or_report() != Some(true) {
+    if known != Some(true) {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("agent \"{agent_id}\" does not exist in workspace \"{workspace_id}\""),
             "Give the id of an agent from analytics.list_agents().",
         )
     }
+}
+
+/// The first value of a query that only reads. `Spi::get_one` assigns a transaction id, which neither a parallel worker
+/// nor a standby can do.
+pub fn read_one<T: FromDatum + IntoDatum>(sql: &str, arguments: &[pgrx::datum::DatumWithOid]) -> Option<T> {
+    Spi::connect(|client| client.select(sql, Some(1), arguments).unwrap_or_report().first().get_one())
+        .unwrap_or_report()
 }
 
 /// Whether Postgres would accept this as a time zone.
