@@ -20,7 +20,7 @@ pub fn read_one<T: FromDatum + IntoDatum>(sql: &str, arguments: &[DatumWithOid])
         .iter()
         .map(|a| {
             a.datum()
-                .map_or_else(pg_sys::Datum::null, |d| d.sans_lifetime())
+                .map_or_else(pg_sys::Datum::null, pgrx::datum::Datum::sans_lifetime)
         })
         .collect();
     #[allow(clippy::cast_possible_wrap)] // ASCII
