@@ -52,7 +52,8 @@ DECLARE
     next_month timestamptz := analytics_internal.month_of(month + interval '32 days');
     moved      bigint := 0;
 BEGIN
-    EXECUTE format('CREATE TABLE analytics.%I (LIKE analytics.%I INCLUDING ALL)', partition, parent);
+    -- A partition gets its identity columns from the table, as of PostgreSQL 17, and may not bring its own.
+    EXECUTE format('CREATE TABLE analytics.%I (LIKE analytics.%I INCLUDING ALL EXCLUDING IDENTITY)', partition, parent);
     IF default_exists THEN
         moved := analytics_internal.move_rows(
             format('analytics.%I', parent || '_default')::regclass,

@@ -45,10 +45,10 @@ WHERE p.oid IN (SELECT m.objid FROM member AS m WHERE m.classid = 'pg_proc'::reg
   AND setting !~ '^search_path='
 ORDER BY (p.oid::regprocedure)::text COLLATE "C", setting COLLATE "C";
 
--- Members that are not routines.
+-- Members that are not routines. (Since PostgreSQL 17 the array of a type is one, too.)
 SELECT o.type, o.identity
 FROM member AS m CROSS JOIN LATERAL pg_identify_object(m.classid, m.objid, 0) AS o
-WHERE m.classid <> 'pg_proc'::regclass
+WHERE m.classid <> 'pg_proc'::regclass AND o.identity NOT LIKE '%[]'
 ORDER BY o.type COLLATE "C", o.identity COLLATE "C";
 
 ------------------------------------------------------------------------------------------------------------------------
