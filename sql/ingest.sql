@@ -1,6 +1,15 @@
 -- Writers for applications. Each is one statement for the client, changes nothing when it is repeated, and keeps no
 -- state in the session, so that it works through a transaction pooler. Plain INSERT and COPY do as well.
 
+CREATE FUNCTION analytics_internal.is_valid_run(
+    status text, started_at timestamptz, completed_at timestamptz, runtime_seconds double precision,
+    credits_consumed numeric, tokens_used bigint, prompt_tokens bigint, completion_tokens bigint,
+    concurrent_runs integer, user_rating smallint) RETURNS boolean
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'is_valid_run';
+COMMENT ON FUNCTION analytics_internal.is_valid_run IS
+    'CHECK constraint of analytics.agent_runs, whose comment has the rules: true, or raises 23514 with the column, its value, what is wrong with it and a hint. A NULL is not checked.';
+
 CREATE FUNCTION analytics_internal.fill_run_started_at() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -16,6 +16,11 @@ pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: impl Into<S
 /// Volatile, because the planner would call an immutable function with constant arguments at once.
 #[pg_extern(schema = "analytics_internal", volatile, strict, parallel_safe)]
 fn refuse(column: &str, value: &str, problem: &str, hint: &str) -> bool {
+    raise_check_violation(column, value, problem, hint)
+}
+
+/// The error of a CHECK constraint.
+pub fn raise_check_violation(column: &str, value: &str, problem: &str, hint: &str) -> ! {
     raise(
         PgSqlErrorCode::ERRCODE_CHECK_VIOLATION,
         format!("{column} \"{value}\" is not allowed: {problem}"),

@@ -9,6 +9,7 @@ mod agents;
 mod demo;
 mod errors;
 mod fmgr;
+mod ingest;
 mod migrations;
 mod partitions;
 mod percentiles;

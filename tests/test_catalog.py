@@ -145,7 +145,7 @@ def test_a_writer_runs_nothing_as_the_owner_of_the_tables(db, make_role):
     assert db.value("SELECT count(*) FROM analytics.list_agents(%s)", [workspace]) == 2
 
 
-@pytest.mark.parametrize("missing", ["refuse", "none"])
+@pytest.mark.parametrize("missing", ["is_valid_run", "none"])
 def test_what_a_role_needs_to_insert(db, make_role, missing):
     """INSERT on the table, and EXECUTE on the function of its CHECK constraints; nothing for the triggers."""
     writer = make_role("writer")
@@ -155,9 +155,9 @@ def test_what_a_role_needs_to_insert(db, make_role, missing):
             sql.Identifier(writer)
         )
     )
-    if missing != "refuse":
+    if missing != "is_valid_run":
         db.execute(
-            sql.SQL("GRANT EXECUTE ON FUNCTION analytics_internal.refuse TO {0}").format(
+            sql.SQL("GRANT EXECUTE ON FUNCTION analytics_internal.is_valid_run TO {0}").format(
                 sql.Identifier(writer)
             )
         )
@@ -165,8 +165,8 @@ def test_what_a_role_needs_to_insert(db, make_role, missing):
         "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (%s, gen_random_uuid(), %s)"
     )
     connection = db.connect(writer)
-    if missing == "refuse":
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="refuse"):
+    if missing == "is_valid_run":
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is_valid_run"):
             connection.execute(insert, [workspace, "running"])
         return
     connection.execute(insert, [workspace, "running"])

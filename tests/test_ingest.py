@@ -8,6 +8,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
 from conftest import ROOT, Database, assert_rows
 
@@ -293,7 +294,7 @@ def test_jobs_without_any_time(db):
         (f"{RUN.format(1)},no-day,a,m,t,1,,,,,,,f,failed_tests", 'null value in column "started_at"'),
         (f"{RUN.format(1)},20250102_j,a,m,t,1,,,,,,,f,exploded", 'status "exploded" is not allowed'),
         (f"{RUN.format(1)},20250102_j,a,m,t,1,,,,,,,f,resolved", 'runtime_seconds "NULL" is not allowed'),
-        (f"{RUN.format(1)},20250102_j,a,m,t,1,,,,,-5,1,f,failed_tests", 'tokens "-5" is not allowed'),
+        (f"{RUN.format(1)},20250102_j,a,m,t,1,,,,,-5,1,f,failed_tests", 'tokens_used "-4" is not allowed'),
         (
             f"{RUN.format(1)},20250102_j,a,m,t,1,2025-01-02T00:00:00Z,0,-3,1,,,f,failed_tests",
             "is not allowed",
@@ -310,6 +311,62 @@ def test_a_bad_row_is_refused_and_nothing_stored(db, row, message):
     assert db.value("SELECT count(*) FROM analytics.agent_runs") == 0
     load(db, workspace, HEADER + good)
     assert db.value("SELECT count(*) FROM analytics.agent_runs") == 1
+
+
+# The rules as SQL says them, for columns that is_valid_run() reads from Postgres's own representations.
+RULES = {
+    "started_at": ("isfinite(v)", ["-infinity", "infinity", "2026-01-01", "4714-11-24 BC", "294276-12-31"]),
+    "completed_at": (
+        "v >= timestamptz '2026-01-01 00:00+00' AND v < 'infinity'",
+        ["infinity", "-infinity", "2025-12-31 23:59:59.999999+00", "2026-01-01 00:00+00", "294276-12-31"],
+    ),
+    "runtime_seconds": (
+        "v >= 0 AND v < 'Infinity'",
+        ["0", "-0", "5e-324", "-5e-324", "1.7e308", "Infinity", "-Infinity", "NaN", "-1"],
+    ),
+    "credits_consumed": (
+        "v >= 0 AND v < 'Infinity'",
+        # Short and long forms of numeric, both signs, and the special values.
+        ["0", "-0", "0.000", "1", "-1", "1e-300", "-1e-300", "1e300", "-1e300", "1e130000", "-1e130000"]
+        + ["NaN", "Infinity", "-Infinity", "1e-16000", "-1e-16000", "9" * 5000, "-" + "9" * 5000],
+    ),
+    "tokens_used": ("v >= 0", ["0", "-1", "9223372036854775807", "-9223372036854775808"]),
+    "prompt_tokens": ("v >= 0", ["0", "-1"]),
+    "completion_tokens": ("v >= 0", ["0", "-1"]),
+    "concurrent_runs": ("v >= 0", ["0", "-1", "2147483647", "-2147483648"]),
+    "user_rating": ("v BETWEEN 1 AND 5", ["0", "1", "5", "6", "-1", "-32768", "32767"]),
+}
+
+
+@pytest.mark.parametrize("column", RULES)
+def test_the_rules_of_a_run(db, column):
+    rule, values = RULES[column]
+    type_name = db.value(
+        "SELECT format_type(atttypid, -1) FROM pg_attribute"
+        " WHERE attrelid = 'analytics.agent_runs'::regclass AND attname = %s",
+        [column],
+    )
+    connection = db.connect()
+    outcomes = set()
+    for value in [*values, None]:
+        (allowed, shown) = connection.execute(
+            f"SELECT coalesce({rule}, true), v::text FROM (SELECT %s::{type_name}) AS one (v)", [value]
+        ).fetchone()
+        arguments = {"status": "'running'", "started_at": "timestamptz '2026-01-01 00:00+00'"}
+        arguments[column] = f"%s::{type_name}"
+        named = ", ".join(f"{name} => {argument}" for name, argument in arguments.items())
+        rest = [name for name in ["status", *RULES] if name not in arguments]
+        named += "".join(f", {name} => NULL" for name in rest)
+        call = f"SELECT analytics_internal.is_valid_run({named})"
+        outcomes.add(allowed)
+        if allowed:
+            assert connection.execute(call, [value]).fetchone() == (True,), value
+        else:
+            with pytest.raises(psycopg.errors.CheckViolation) as caught:
+                connection.execute(call, [value])
+            assert f'"{shown}" is not allowed' in caught.value.diag.message_primary
+            assert caught.value.diag.message_hint
+    assert outcomes == {True, False}
 
 
 def test_unknown_workspace(db, file):

@@ -144,7 +144,7 @@ GRANT USAGE ON SCHEMA analytics, regress TO regress_writer;
 GRANT INSERT ON analytics.agent_runs TO regress_writer;
 GRANT EXECUTE ON FUNCTION analytics.schema_version() TO regress_writer;
 -- The constraints say no with this function.
-GRANT EXECUTE ON FUNCTION analytics_internal.refuse TO regress_writer;
+GRANT EXECUTE ON FUNCTION analytics_internal.is_valid_run TO regress_writer;
 SET ROLE regress_writer;
 INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (:'acme', 'c0000000-0000-4000-8000-000000000021', 'running');
 SELECT current_user;
