@@ -53,15 +53,6 @@ impl<T: Copy> Group<T> {
         Call::give_parts(&[&length, asked, values])
     }
 
-    fn deserialize(bytes: &[u8], context: pg_sys::MemoryContext) -> Option<Self> {
-        let (length, rest) = bytes.split_first_chunk::<4>()?;
-        let (asked, values) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize)?;
-        let mut group = Self::new_in(context, asked);
-        // SAFETY: the values that `serialize` took from a state of the same aggregate.
-        unsafe { group.values.extend_from_bytes(values) };
-        Some(group)
-    }
-
     fn require_same(&self, asked: &[u8]) {
         if self.asked.as_slice() != asked {
             raise(
@@ -70,6 +61,22 @@ impl<T: Copy> Group<T> {
                 "Give the same percentile for every row of a group, or add it to GROUP BY.",
             )
         }
+    }
+}
+
+/// A serialized state as it came from a worker. Combining is all that is done with it, at once and while Postgres keeps
+/// the bytes, so they are copied only there: a state of millions of values is as large as what it was made from.
+#[derive(Clone, Copy)]
+struct Received<'a> {
+    asked: &'a [u8],
+    values: &'a [u8],
+}
+
+impl<'a> Received<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (asked, values) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize)?;
+        Some(Self { asked, values })
     }
 }
 
@@ -98,17 +105,19 @@ fn accumulate<T: Copy>(
 }
 
 fn combine<T: Copy>(call: Call) -> pg_sys::Datum {
-    let Some(other) = call.state::<Group<T>>(1) else {
+    let Some(other) = call.state::<Received>(1).copied() else {
         return call.keep_state();
     };
     if let Some(group) = call.state::<Group<T>>(0) {
-        group.require_same(other.asked.as_slice());
-        group.values.extend(other.values.as_slice());
+        group.require_same(other.asked);
+        // SAFETY: the values that `serialize` took from a state of the same aggregate.
+        unsafe { group.values.extend_from_bytes(other.values) };
         return call.keep_state();
     }
     let context = call.aggregate_context();
-    let mut group = Group::<T>::new_in(context, other.asked.as_slice());
-    group.values.extend(other.values.as_slice());
+    let mut group = Group::<T>::new_in(context, other.asked);
+    // SAFETY: as above.
+    unsafe { group.values.extend_from_bytes(other.values) };
     place_state(group, context)
 }
 
@@ -119,13 +128,10 @@ fn serialize<T: Copy>(call: Call) -> pg_sys::Datum {
     }
 }
 
-fn deserialize<T: Copy>(call: Call) -> pg_sys::Datum {
-    let context = current_context();
-    match call
-        .bytes(0)
-        .and_then(|bytes| Group::<T>::deserialize(bytes, context))
-    {
-        Some(group) => place_state(group, context),
+/// The state that it gives is what `combine` takes as its second argument, and nothing else does.
+fn deserialize(call: Call) -> pg_sys::Datum {
+    match call.bytes(0).and_then(Received::parse) {
+        Some(received) => place_state(received, current_context()),
         None => call.null(),
     }
 }
@@ -199,7 +205,7 @@ sql_functions! {
 
     fn percentile_combine(call) { combine::<f64>(call) }
     fn percentile_serialize(call) { serialize::<f64>(call) }
-    fn percentile_deserialize(call) { deserialize::<f64>(call) }
+    fn percentile_deserialize(call) { deserialize(call) }
 
     fn percentile_final(call) { finish_one(call, percentiles_cont) }
     fn percentiles_final(call) { finish_many(call, percentiles_cont) }
@@ -217,7 +223,7 @@ sql_functions! {
 
     fn percentile_interval_combine(call) { combine::<pg_sys::Interval>(call) }
     fn percentile_interval_serialize(call) { serialize::<pg_sys::Interval>(call) }
-    fn percentile_interval_deserialize(call) { deserialize::<pg_sys::Interval>(call) }
+    fn percentile_interval_deserialize(call) { deserialize(call) }
 
     fn percentile_interval_final(call) {
         let Some(group) = call.state::<Group<pg_sys::Interval>>(0) else { return call.null() };
