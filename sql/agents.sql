@@ -99,7 +99,8 @@ BEGIN
     SELECT * INTO bounds FROM analytics.window_bounds($3);
     RETURN QUERY
     SELECT
-        bounds.window_start, bounds.window_end,
+        -- Infinite times would be a puzzle to many clients' types.
+        nullif(bounds.window_start, '-infinity'), nullif(bounds.window_end, 'infinity'),
         m.total, m.completed, m.failed, m.timeout, m.cancelled, m.running, m.queued,
         m.completed::double precision / nullif(m.total - m.running - m.queued, 0),
         m.mean, m.p[1], m.p[2], m.p[3], m.p[4], m.p[5], m.least, m.greatest, m.deviation,
@@ -133,7 +134,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.agent_performance(uuid, uuid, text) IS
-    'One row about one agent in a timeframe (24h, 7d, 30d, 90d, all). success_rate (0..1) is completed runs over finished ones (completed, failed, timeout, cancelled); runtimes are seconds over the runs that have one, percentiles are those of percentile_cont; throughput_per_hour is runs per hour from the first run in the window to now. Counts and sums are 0 and everything else NULL when there is no run. Errors: 22023 unknown workspace, agent or timeframe.';
+    'One row about one agent in a timeframe (24h, 7d, 30d, 90d, all). success_rate (0..1) is completed runs over finished ones (completed, failed, timeout, cancelled); runtimes are seconds over the runs that have one, percentiles are those of percentile_cont; throughput_per_hour is runs per hour from the first run in the window to now. Counts and sums are 0 and everything else NULL when there is no run. window_start and window_end are NULL for all. Errors: 22023 unknown workspace, agent or timeframe.';
 
 CREATE FUNCTION analytics.list_agents(workspace_id uuid, timeframe text DEFAULT '30d')
 RETURNS TABLE (

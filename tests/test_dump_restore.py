@@ -205,16 +205,7 @@ def test_a_difference_is_noticed(source, target, tmp_path):
 
 @pytest.mark.parametrize(
     "restored_by",
-    [
-        "owner",
-        "superuser --role",
-        pytest.param(
-            "superuser",
-            marks=pytest.mark.xfail(
-                strict=True, reason="CREATE EXTENSION refuses a schema of somebody else: use --role"
-            ),
-        ),
-    ],
+    ["owner", "superuser --role", "superuser"],
 )
 def test_database_of_an_ordinary_role(bare_db, server, make_role, tmp_path, restored_by):
     """The owner of the database made everything; the owner, or a superuser as backup tools do, restores it."""

@@ -154,7 +154,7 @@ def expected_performance(runs: list[dict], now: datetime, timeframe: str) -> tup
 
 # Python has no infinite times.
 PERFORMANCE = """
-    SELECT nullif(window_start, '-infinity'), nullif(window_end, 'infinity'), total_runs, successful_runs, failed_runs,
+    SELECT window_start, window_end, total_runs, successful_runs, failed_runs,
         timeout_runs, cancelled_runs, running_runs, queued_runs, success_rate, avg_runtime_seconds, p50_runtime_seconds,
         p75_runtime_seconds, p90_runtime_seconds, p95_runtime_seconds, p99_runtime_seconds, min_runtime_seconds,
         max_runtime_seconds, stddev_runtime_seconds, throughput_per_hour, credits_consumed, tokens_used, unique_users,

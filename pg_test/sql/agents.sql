@@ -397,7 +397,7 @@ CREATE TEMPORARY VIEW performed_plainly (
     running_runs, queued_runs, success_rate, avg_runtime_seconds, p50_runtime_seconds, p75_runtime_seconds, p90_runtime_seconds,
     p95_runtime_seconds, p99_runtime_seconds, min_runtime_seconds, max_runtime_seconds, stddev_runtime_seconds, throughput_per_hour,
     credits_consumed, tokens_used, unique_users, avg_rating) AS
-SELECT workspace_id, agent_id, timeframe, window_start, window_end, total, coalesce(completed, 0), coalesce(failed, 0), coalesce(timeout, 0),
+SELECT workspace_id, agent_id, timeframe, nullif(window_start, '-infinity'), nullif(window_end, 'infinity'), total, coalesce(completed, 0), coalesce(failed, 0), coalesce(timeout, 0),
        coalesce(cancelled, 0), coalesce(running, 0), coalesce(queued, 0),
        completed::double precision / nullif(completed + failed + timeout + cancelled, 0), mean,
        regress.percentile(sorted, 0.5), regress.percentile(sorted, 0.75), regress.percentile(sorted, 0.9), regress.percentile(sorted, 0.95),
