@@ -184,7 +184,11 @@ BEGIN
             moved_count := analytics_internal.make_partition(parent, month, default_exists);
             action := 'created';
         ELSE
-            action := 'present';
+            -- A table of this name that somebody detached stays as it is; its rows are no longer part of the table.
+            action := CASE WHEN EXISTS (SELECT FROM pg_inherits AS i
+                                        WHERE i.inhrelid = format('analytics.%I', partition_name)::regclass
+                                          AND i.inhparent = 'analytics.agent_runs'::regclass)
+                           THEN 'present' ELSE 'detached' END;
             moved_count := 0;
         END IF;
         RETURN NEXT;
@@ -199,7 +203,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.ensure_partitions(integer, timestamptz) IS
-    'Makes the monthly partitions from the month of since (default: this month) to months_ahead (0 to 120, default 3) months from now, and one for each month whose rows wait in the default partition; moves those rows. Registers the agents that wait in agent_discoveries. One row per month: partition_name, action (created or present), moved_count. No rows when the tables are not partitioned. Called by setup() and by every refresh. Errors: 22023 argument out of range, 55000 setup() has not run, 55P03 agent_runs is in use for longer than lock_timeout (3 seconds when none is set).';
+    'Makes the monthly partitions from the month of since (default: this month) to months_ahead (0 to 120, default 3) months from now, and one for each month whose rows wait in the default partition; moves those rows. Registers the agents that wait in agent_discoveries. One row per month: partition_name, action (created, present, or detached when a table of that name exists and is no partition), moved_count. No rows when the tables are not partitioned. Called by setup() and by every refresh. Errors: 22023 argument out of range, 55000 setup() has not run, 55P03 agent_runs is in use for longer than lock_timeout (3 seconds when none is set).';
 
 CREATE FUNCTION analytics_internal.is_partitioned(parent text) RETURNS boolean
 LANGUAGE sql STABLE STRICT

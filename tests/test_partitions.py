@@ -355,3 +355,16 @@ def test_months_are_of_utc_wherever_the_session_is(db, zone):
         assert (lower.day, lower.hour, lower.minute, upper.day, upper.hour) == (1, 0, 0, 1, 0)
         assert name == lower.strftime("agent_runs_y%Ym%m")
         assert (upper.year * 12 + upper.month) - (lower.year * 12 + lower.month) == 1
+
+
+def test_a_detached_month_is_reported_and_left_alone(db):
+    workspace = db.workspace()
+    now = datetime.now(UTC)
+    month = f"agent_runs_y{now.year}m{now.month:02}"
+    db.execute(INSERT, [workspace, uuid.uuid4(), now])
+    assert (month, "present", 0) in db.rows(ENSURE)
+    db.execute(f"ALTER TABLE analytics.agent_runs DETACH PARTITION analytics.{month}")
+    db.execute(INSERT, [workspace, uuid.uuid4(), now])
+    assert (month, "detached", 0) in db.rows(ENSURE)
+    assert db.value(f"SELECT count(*) FROM analytics.{month}") == 1
+    assert db.value("SELECT tableoid::regclass::text FROM analytics.agent_runs") == "analytics.agent_runs_default"
