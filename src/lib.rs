@@ -5,6 +5,7 @@
 
 use pgrx::prelude::*;
 
+mod access;
 mod agents;
 mod demo;
 mod errors;
@@ -62,6 +63,16 @@ extension_sql_file!(
         percentiles::sketch::sketch_histogram,
         percentiles::arrays::calculate_percentiles,
         percentiles::arrays::sparkline,
+    ]
+);
+extension_sql_file!(
+    "../sql/access.sql",
+    name = "access_sql",
+    requires = [
+        "setup_sql",
+        access::accessible_workspaces,
+        access::require_level,
+        access::change_member,
     ]
 );
 extension_sql_file!(

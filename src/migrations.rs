@@ -41,6 +41,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001", "workspaces"),
     migration!(2, "0002", "agents"),
     migration!(3, "0003", "execution"),
+    migration!(4, "0004", "access"),
 ];
 
 pub const VIEWS: &[View] = &[view!("agents")];

@@ -22,12 +22,10 @@ ALTER TABLE analytics.agent_runs ADD COLUMN team text DEFAULT 'blue';
 CREATE INDEX by_team ON analytics.agent_runs (workspace_id, team, started_at);
 CREATE INDEX by_metadata ON analytics.agent_errors USING gin (error_context jsonb_path_ops);
 ALTER TABLE analytics.agents ADD CONSTRAINT short_name CHECK (length(name) < 200);
-ALTER TABLE analytics.agent_runs ENABLE ROW LEVEL SECURITY;
-CREATE POLICY one_team ON analytics.agent_runs FOR SELECT TO {reader} USING (team = 'red');
-GRANT USAGE ON SCHEMA analytics TO {reader};
-GRANT SELECT ON analytics.agent_runs, analytics.workspaces, analytics.agents, analytics.agent_run_details TO {reader};
+CREATE POLICY one_team ON analytics.agent_runs AS RESTRICTIVE FOR SELECT TO {reader} USING (team = 'red');
+SELECT analytics.grant_access('{reader}', workspace_id) FROM analytics.workspaces;
 GRANT UPDATE (name, description) ON analytics.agents TO {reader};
-GRANT EXECUTE ON FUNCTION analytics.list_agents TO {reader};
+GRANT EXECUTE ON FUNCTION analytics.ensure_partitions TO {reader};
 CREATE TRIGGER note AFTER INSERT ON analytics.agent_runs FOR EACH ROW EXECUTE FUNCTION public.note();
 CREATE VIEW public.daily AS
     SELECT workspace_id, agent_name, started_at::date AS day, count(*) FROM analytics.agent_run_details GROUP BY 1, 2, 3;
