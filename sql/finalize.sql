@@ -1,11 +1,8 @@
--- Runs last. In a trusted extension everything so far belongs to the bootstrap superuser: hand it to the owner of the
--- schema, who is the role that creates the extension, or whose database a superuser restores. So no function of ours
--- runs with more rights than that role has. PUBLIC gets nothing.
+-- Runs last. In a trusted extension everything so far belongs to the bootstrap superuser: hand it to the role that
+-- creates the extension, so that no function of ours runs with more rights than that role has. PUBLIC gets nothing.
 DO $finalize$
 DECLARE
     member record;
-    owner  text := (SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(n.nspowner))
-                    FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'analytics');
 BEGIN
     FOR member IN
         SELECT d.classid, d.objid, i.type, i.identity
@@ -20,12 +17,12 @@ BEGIN
     LOOP
         IF member.type IN ('function', 'procedure', 'aggregate') THEN
             EXECUTE pg_catalog.format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', member.identity);
-            EXECUTE pg_catalog.format('ALTER ROUTINE %s OWNER TO %s', member.identity, owner);
+            EXECUTE pg_catalog.format('ALTER ROUTINE %s OWNER TO @extowner@', member.identity);
         ELSIF member.type = 'type' THEN
             EXECUTE pg_catalog.format('REVOKE ALL ON TYPE %s FROM PUBLIC', member.identity);
-            EXECUTE pg_catalog.format('ALTER TYPE %s OWNER TO %s', member.identity, owner);
+            EXECUTE pg_catalog.format('ALTER TYPE %s OWNER TO @extowner@', member.identity);
         ELSE
-            EXECUTE pg_catalog.format('ALTER %s %s OWNER TO %s', member.type, member.identity, owner);
+            EXECUTE pg_catalog.format('ALTER %s %s OWNER TO @extowner@', member.type, member.identity);
         END IF;
     END LOOP;
 END

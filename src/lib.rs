@@ -5,6 +5,7 @@
 
 use pgrx::prelude::*;
 
+mod access;
 mod agents;
 mod demo;
 mod errors;
@@ -63,6 +64,17 @@ extension_sql_file!(
         percentiles::sketch::sketch_histogram,
         percentiles::arrays::calculate_percentiles,
         percentiles::arrays::sparkline,
+    ]
+);
+extension_sql_file!(
+    "../sql/access.sql",
+    name = "access_sql",
+    requires = [
+        "setup_sql",
+        access::accessible_workspaces,
+        access::require_level,
+        access::change_member,
+        access::drop_statistics,
     ]
 );
 extension_sql_file!(

@@ -57,6 +57,7 @@ fn setup(
         remember_options(client, options);
         make_partitions(client, options, &mut steps);
         replace_views(client, &mut steps);
+        run(client, "SELECT analytics_internal.regrant_all()");
         steps
     });
     TableIterator::new(steps.into_iter().map(|step| {

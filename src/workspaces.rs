@@ -2,6 +2,7 @@
 
 use pgrx::prelude::*;
 
+use crate::access::passes_row_security;
 use crate::errors::raise;
 use crate::query::read_one;
 use crate::setup::require_schema;
@@ -21,12 +22,24 @@ pub fn require_workspace(workspace_id: Option<pgrx::Uuid>) {
         &[workspace_id.into()],
     );
     if known != Some(true) {
+        raise_unknown_workspace(workspace_id)
+    }
+}
+
+/// For a tenant, a workspace that does not exist and one that is not theirs are the same.
+fn raise_unknown_workspace(workspace_id: pgrx::Uuid) -> ! {
+    if passes_row_security() {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("workspace \"{workspace_id}\" does not exist"),
             "Give the id of a workspace from analytics.workspaces.",
         )
     }
+    raise(
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("no access to workspace \"{workspace_id}\""),
+        "Ask an owner of the workspace for it: SELECT analytics.grant_access(...).",
+    )
 }
 
 #[pg_extern(schema = "analytics_internal", stable, parallel_safe)]

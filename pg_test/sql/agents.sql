@@ -140,15 +140,12 @@ CALL regress.nothing_changed();
 -- A writer needs no right on agents, and gets none
 ------------------------------------------------------------------------------------------------------------------------
 CREATE ROLE regress_writer;
-GRANT USAGE ON SCHEMA analytics, regress TO regress_writer;
-GRANT INSERT ON analytics.agent_runs TO regress_writer;
-GRANT EXECUTE ON FUNCTION analytics.schema_version() TO regress_writer;
--- The constraints say no with this function.
-GRANT EXECUTE ON FUNCTION analytics_internal.is_valid_run TO regress_writer;
+SELECT analytics.grant_access('regress_writer', :'acme', 'member');
+GRANT USAGE ON SCHEMA regress TO regress_writer;
 SET ROLE regress_writer;
 INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (:'acme', 'c0000000-0000-4000-8000-000000000021', 'running');
 SELECT current_user;
-SELECT * FROM analytics.agents; \echo :SQLSTATE
+INSERT INTO analytics.agents (workspace_id, name) VALUES (:'acme', 'x'); \echo :SQLSTATE
 INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (:'nobody', :'bot', 'running'); \echo :SQLSTATE
 SELECT current_user;
 -- Operators and functions of the writer, found first, would run as the owner of the tables.

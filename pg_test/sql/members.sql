@@ -180,12 +180,14 @@ SELECT c.oid::regclass AS view_of_its_owner
 FROM pg_class AS c JOIN ours ON ours.schema = c.relnamespace
 WHERE c.relkind = 'v' AND NOT coalesce('security_invoker=true' = ANY (c.reloptions), false);
 
--- workspace_id leads every key and every index that serves a tenant; only those of machinery and BRIN do not.
+-- workspace_id leads every key and every index that serves a tenant; only those of machinery and BRIN do not, and the
+-- one that answers, for a role, which workspaces it may see.
 SELECT i.indexrelid::regclass AS index
 FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indrelid JOIN pg_class AS x ON x.oid = i.indexrelid
 JOIN pg_am AS m ON m.oid = x.relam
 LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
 WHERE c.relnamespace = 'analytics'::regnamespace AND m.amname <> 'brin' AND a.attname IS DISTINCT FROM 'workspace_id'
+  AND i.indexrelid <> 'analytics.workspace_members_role_idx'::regclass
 ORDER BY (i.indexrelid::regclass)::text COLLATE "C";
 
 -- No identity column, no serial, no sequence: rows come from many writers.

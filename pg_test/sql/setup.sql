@@ -316,7 +316,6 @@ INSERT INTO analytics.agent_runs (workspace_id, run_id, agent_id, status, starte
 VALUES ('a0000000-0000-4000-8000-000000000001', 'b0000000-0000-4000-8000-000000000001', 'c0000000-0000-4000-8000-000000000001', 'running', now());
 CREATE INDEX my_index ON analytics.agent_runs (session_id);
 ALTER TABLE analytics.agent_runs ADD COLUMN my_column text DEFAULT 'mine';
-ALTER TABLE analytics.agent_runs ENABLE ROW LEVEL SECURITY;
 CREATE POLICY my_policy ON analytics.agent_runs USING (my_column = 'mine');
 CREATE FUNCTION regress.my_trigger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER my_trigger BEFORE INSERT ON analytics.agent_runs FOR EACH ROW EXECUTE FUNCTION regress.my_trigger();
@@ -331,7 +330,7 @@ SELECT * FROM regress.my_view;
 DROP VIEW regress.my_view;
 DROP TRIGGER my_trigger ON analytics.agent_runs;
 DROP POLICY my_policy ON analytics.agent_runs;
-ALTER TABLE analytics.agent_runs DISABLE ROW LEVEL SECURITY, DROP COLUMN my_column;
+ALTER TABLE analytics.agent_runs DROP COLUMN my_column;
 DROP INDEX analytics.my_index;
 DELETE FROM analytics.workspaces;
 DROP OWNED BY regress_caller, regress_stranger;

@@ -67,6 +67,8 @@ FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
 INSERT INTO analytics.execution_queue (workspace_id, agent_id) SELECT w, :'bot' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
 INSERT INTO analytics.agent_optimization_suggestions (workspace_id, agent_id, suggestion_type, title)
 SELECT w, :'bot', 'cost', 'Use a smaller model' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+INSERT INTO analytics.workspace_members (workspace_id, user_id, access_level)
+SELECT w, :'bot', 'viewer' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
 
 CREATE FUNCTION regress.rows_per_workspace() RETURNS TABLE (table_name text, workspace text, rows bigint)
 LANGUAGE plpgsql AS $$

@@ -1,0 +1,139 @@
+//! Who may see what: the one question that row security and every function of the API ask.
+
+mod gateway;
+mod members;
+
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::prelude::*;
+
+use crate::errors::raise;
+use crate::roles::as_role;
+use crate::workspaces::require_workspace;
+
+/// Levels of access, each with everything that those before it have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Viewer,
+    Member,
+    Admin,
+    Owner,
+}
+
+impl Level {
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "viewer" => Some(Self::Viewer),
+            "member" => Some(Self::Member),
+            "admin" => Some(Self::Admin),
+            "owner" => Some(Self::Owner),
+            _ => None,
+        }
+    }
+}
+
+/// A person for whom this session speaks, known by a verified claim and not by a database role.
+pub struct Identity {
+    pub workspace_ids: Vec<pgrx::Uuid>,
+    pub level: Level,
+}
+
+/// The workspaces in which the caller has at least a level.
+#[pg_extern(stable, parallel_safe)]
+fn accessible_workspaces(
+    minimum_level: default!(&str, "'viewer'"),
+) -> SetOfIterator<'static, pgrx::Uuid> {
+    SetOfIterator::new(workspaces_of_caller(known_level(minimum_level)))
+}
+
+/// The only place that decides. Whoever speaks for a person has what the person has, and nothing of the role's own.
+fn workspaces_of_caller(minimum: Level) -> Vec<pgrx::Uuid> {
+    // SAFETY: reads a variable of this backend.
+    let access = members::access_of(unsafe { pg_sys::GetUserId() });
+    match access.gateway.map(gateway::identity) {
+        Some(identity) if identity.level < minimum => Vec::new(),
+        Some(identity) => identity.workspace_ids,
+        None => access.workspaces_from(minimum),
+    }
+}
+
+#[pg_extern(schema = "analytics_internal", stable, parallel_safe)]
+fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
+    let minimum = known_level(minimum_level);
+    require_workspace(workspace_id);
+    if passes_row_security() {
+        return;
+    }
+    // Compared here and not in SQL, where the caller's search_path could bring another = along.
+    if !workspace_id.is_some_and(|wanted| workspaces_of_caller(minimum).contains(&wanted)) {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("this needs the level {minimum_level} in the workspace"),
+            "Ask an owner of the workspace for it: SELECT analytics.grant_access(...).",
+        )
+    }
+}
+
+/// Writes a membership with the rights of the tables' owner, for a caller who is an owner of the workspace.
+#[pg_extern(schema = "analytics_internal")]
+fn change_member(
+    workspace_id: pgrx::Uuid,
+    database_role: &str,
+    access_level: Option<&str>,
+    user_id: Option<pgrx::Uuid>,
+) {
+    require_level(Some(workspace_id), "owner");
+    let granted_by = Spi::get_one::<String>("SELECT current_user::text").unwrap_or_report();
+    let arguments = [
+        workspace_id.into(),
+        database_role.into(),
+        access_level.into(),
+        user_id.into(),
+        granted_by.into(),
+    ];
+    as_role(members::owner(), || {
+        Spi::run_with_args(
+            "SELECT analytics_internal.apply_member_change($1, $2, $3, $4, $5)",
+            &arguments,
+        )
+        .unwrap_or_report();
+    });
+}
+
+/// The owner of the tables, superusers and roles with BYPASSRLS see everything: Postgres says who does.
+pub fn passes_row_security() -> bool {
+    // SAFETY: a look-up for a table of ours; for one that is missing the answer is that there is no row security.
+    let answer = unsafe {
+        pg_sys::check_enable_rls(members::workspaces_table(), pg_sys::Oid::INVALID, true)
+    };
+    u32::try_from(answer) != Ok(pg_sys::CheckEnableRlsResult::RLS_ENABLED)
+}
+
+fn known_level(word: &str) -> Level {
+    Level::parse(word).unwrap_or_else(|| {
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("access_level \"{word}\" is not allowed: it is not a level of access"),
+            "Use one of viewer, member, admin, owner.",
+        )
+    })
+}
+
+/// Removes what ANALYZE has kept about a column, for the owner of its table.
+#[pg_extern(schema = "analytics_internal")]
+fn drop_statistics(relation: pg_sys::Oid, column_number: i16) {
+    // SAFETY: look-ups that accept what does not exist; RemoveStatistics deletes rows of the catalogue, none for none.
+    unsafe {
+        let owner = crate::setup::relation_owner(relation);
+        if !pg_sys::has_privs_of_role(pg_sys::GetUserId(), owner) {
+            raise(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                "only the owner of a table may remove its statistics",
+                "Call it as the role that called analytics.setup().",
+            )
+        }
+        if column_number > 0 {
+            pg_sys::RemoveStatistics(relation, column_number);
+        }
+    }
+}
