@@ -42,6 +42,8 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(2, "0002", "agents"),
     migration!(3, "0003", "execution"),
     migration!(4, "0004", "access"),
+    migration!(6, "0006", "tokens"),
+    migration!(7, "0007", "audit"),
 ];
 
 pub const VIEWS: &[View] = &[view!("agents")];
