@@ -109,6 +109,7 @@ BEGIN
         PERFORM analytics_internal.refuse_argument('access_level', $2, 'it is not a level of access',
             'Use one of viewer, member, admin, owner; NULL takes it away.');
     END IF;
+    PERFORM analytics_internal.forget_namesake($1);
     IF $2 IS NULL THEN
         DELETE FROM analytics_internal.token_roles AS r WHERE r.database_role = $1;
     ELSE

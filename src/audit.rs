@@ -13,6 +13,7 @@ use crate::agents::trigger_data;
 use crate::errors::raise;
 use crate::roles::{as_role, with_setting};
 use crate::setup::relation_owner;
+use crate::tokens::identity;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Outcome {
@@ -60,13 +61,15 @@ pub fn record(entry: &Entry) {
         entry.target.into(),
         caller().into(),
         session_role().into(),
-        entry.user_id.into(),
+        entry.user_id.or_else(identity::user_id).into(),
         JsonB(detail).into(),
     ];
     let sql = "INSERT INTO analytics.audit_log
                    (workspace_id, action, outcome, target, database_role, session_role, user_id, detail, client_address)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, pg_catalog.inet_client_addr())";
-    as_role(owner(), || Spi::run_with_args(sql, &arguments).unwrap_or_report());
+    as_role(owner(), || {
+        Spi::run_with_args(sql, &arguments).unwrap_or_report();
+    });
 }
 
 /// Writes a line of the server's log, whatever becomes of the transaction. The client does not see it.
@@ -78,7 +81,7 @@ pub fn log(entry: &Entry) {
         "target": entry.target,
         "database_role": caller(),
         "session_role": session_role(),
-        "user_id": entry.user_id.map(|id| id.to_string()),
+        "user_id": entry.user_id.or_else(identity::user_id).map(|id| id.to_string()),
         "detail": entry.detail,
     });
     ErrorReport::new(
@@ -87,6 +90,17 @@ pub fn log(entry: &Entry) {
         function_name!(),
     )
     .report(PgLogLevel::LOG_SERVER_ONLY);
+}
+
+/// Somebody was told that a level is missing.
+pub fn log_refusal(level: &str, workspace_id: Option<pgrx::Uuid>) {
+    log(&Entry {
+        action: "access",
+        outcome: Outcome::Refused,
+        workspace_id,
+        detail: json!({"level": level}),
+        ..Entry::default()
+    });
 }
 
 /// Name of the role that is calling.

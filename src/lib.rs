@@ -108,7 +108,7 @@ extension_sql_file!(
         tokens::authenticate::authenticate,
         tokens::authenticate::try_authenticate,
         tokens::authenticate::logout,
-        tokens::authenticate::current_user_id,
+        access::current_user_id,
         tokens::authenticate::current_permissions,
         tokens::issue::issue_token,
         tokens::issue::refresh_token,

@@ -30,7 +30,7 @@ fn has_expired(expires_at: i64) -> bool {
 
 #[allow(clippy::cast_precision_loss)] // seconds until the year 9999
 fn timestamp(seconds: i64) -> TimestampWithTimeZone {
-    pgrx::datum::to_timestamp(seconds as f64)
+    to_timestamp(seconds as f64)
 }
 
 fn sql_uuid(id: uuid::Uuid) -> pgrx::Uuid {
@@ -52,7 +52,9 @@ fn owner() -> pg_sys::Oid {
 
 /// Raises an error whose statement does not go into the server's log: there is a token or a secret in it.
 fn raise_unlogged(code: PgSqlErrorCode, message: impl Into<String>, hint: impl Into<String>) -> ! {
-    with_setting(c"log_min_error_statement", c"panic", || raise(code, message, hint))
+    with_setting(c"log_min_error_statement", c"panic", || {
+        raise(code, message, hint)
+    })
 }
 
 /// 32 bytes that nobody can guess, as 64 hexadecimal digits.

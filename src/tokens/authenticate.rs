@@ -9,6 +9,7 @@ use serde_json::json;
 use super::identity::{self, Identity, Scope, TokenName};
 use super::keys::{Origin, trusted};
 use super::{now, owner, raise_unlogged, sql_uuid, timestamp};
+use crate::access::common_level;
 use crate::audit;
 use crate::query::{read_one, read_rows};
 use crate::roles::as_role;
@@ -57,10 +58,16 @@ impl Denied {
             }
             Self::Token(Refusal::Expired) => "Get a fresh one with analytics.refresh_token().",
             Self::Token(Refusal::NotYetValid) => "Compare the clocks of the two servers.",
-            Self::Token(_) => "Compare the claims with docs/tokens.md and the key with analytics.token_keys().",
+            Self::Token(_) => {
+                "Compare the claims with docs/tokens.md and the key with analytics.token_keys()."
+            }
             Self::Revoked => "Log in again.",
-            Self::NoWorkspace => "Its claims must name workspaces, and the user must be a member of them where the key asks for it.",
-            Self::NoPermission => "Leave the claim permissions out, or name all permissions of a level.",
+            Self::NoWorkspace => {
+                "Its claims must name workspaces, and the user must be a member of them where the key asks for it."
+            }
+            Self::NoPermission => {
+                "Leave the claim permissions out, or name all permissions of a level."
+            }
         };
         raise_unlogged(
             PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
@@ -70,12 +77,7 @@ impl Denied {
     }
 }
 
-type Authenticated = (
-    pgrx::Uuid,
-    Vec<pgrx::Uuid>,
-    String,
-    TimestampWithTimeZone,
-);
+type Authenticated = (pgrx::Uuid, Vec<pgrx::Uuid>, String, TimestampWithTimeZone);
 
 #[pg_extern(volatile, parallel_unsafe)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
@@ -200,7 +202,9 @@ fn token_name(verified: &Verified, origin: &Origin) -> TokenName {
     TokenName {
         issuer: verified.claims.iss.clone().unwrap_or_default(),
         token_id: verified.token_id.clone(),
-        family: sid.and_then(|sid| uuid::Uuid::parse_str(sid).ok()).map(sql_uuid),
+        family: sid
+            .and_then(|sid| uuid::Uuid::parse_str(sid).ok())
+            .map(sql_uuid),
     }
 }
 
@@ -247,7 +251,7 @@ fn is_revoked(token: &TokenName) -> bool {
 /// The level of the token and its permissions: all of the level, or what the claim leaves of them. Row security knows
 /// levels only, so a token that lacks a permission has the highest level of which it has all.
 fn permitted(claims: &Claims) -> Option<(Level, Vec<String>)> {
-    let granted = permissions_of(claims.role);
+    let granted = permissions_of(claims.role.name());
     let Some(wanted) = &claims.permissions else {
         return Some((claims.role, granted));
     };
@@ -255,16 +259,16 @@ fn permitted(claims: &Claims) -> Option<(Level, Vec<String>)> {
     [Level::Owner, Level::Admin, Level::Member, Level::Viewer]
         .into_iter()
         .filter(|level| *level <= claims.role)
-        .find(|level| permissions_of(*level).iter().all(|p| left.contains(p)))
+        .find(|level| {
+            permissions_of(level.name())
+                .iter()
+                .all(|p| left.contains(p))
+        })
         .map(|level| (level, left))
 }
 
-pub fn permissions_of(level: Level) -> Vec<String> {
-    read_one(
-        "SELECT analytics.level_permissions($1)",
-        &[level.name().into()],
-    )
-    .unwrap_or_default()
+pub fn permissions_of(level: &str) -> Vec<String> {
+    read_one("SELECT analytics.level_permissions($1)", &[level.into()]).unwrap_or_default()
 }
 
 fn still_member(user: pgrx::Uuid, claimed: Vec<pgrx::Uuid>, level: Level) -> Vec<pgrx::Uuid> {
@@ -314,33 +318,8 @@ fn record_once(identity: &Identity, origin: &Origin, scope: Scope) {
 #[pg_extern(volatile, parallel_unsafe)]
 fn logout(token: default!(Option<&str>, "NULL")) -> bool {
     require_schema();
-    let (name, user, end) = match token {
-        Some(token) => match examine(token) {
-            Ok((verified, origin)) => (
-                token_name(&verified, &origin),
-                sql_uuid(verified.claims.sub),
-                verified.claims.exp,
-            ),
-            Err(Refusal::Expired) => return false,
-            Err(refusal) => {
-                let denied = Denied::Token(refusal);
-                audit::log(&audit::Entry {
-                    action: "logout",
-                    ..refused(&denied)
-                });
-                denied.raise()
-            }
-        },
-        None => {
-            let Some(current) = identity::identity() else {
-                raise_unlogged(
-                    PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-                    "nobody is authenticated",
-                    "Give the token that is to be revoked.",
-                )
-            };
-            (current.token, current.user_id, current.expires_at)
-        }
+    let Some((name, user, end)) = token.map_or_else(|| Some(own_token()), foreign_token) else {
+        return false;
     };
     let revoked = as_role(owner(), || revoke(&name, end));
     audit::record(&audit::Entry {
@@ -353,6 +332,40 @@ fn logout(token: default!(Option<&str>, "NULL")) -> bool {
         identity::forget();
     }
     revoked
+}
+
+/// A token by its name, its user, and its end.
+type Ending = (TokenName, pgrx::Uuid, i64);
+
+fn own_token() -> Ending {
+    let Some(current) = identity::identity() else {
+        raise_unlogged(
+            PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+            "nobody is authenticated",
+            "Give the token that is to be revoked.",
+        )
+    };
+    (current.token, current.user_id, current.expires_at)
+}
+
+/// None when the token has expired: it is of no more use to anybody.
+fn foreign_token(token: &str) -> Option<Ending> {
+    match examine(token) {
+        Ok((verified, origin)) => Some((
+            token_name(&verified, &origin),
+            sql_uuid(verified.claims.sub),
+            verified.claims.exp,
+        )),
+        Err(Refusal::Expired) => None,
+        Err(refusal) => {
+            let denied = Denied::Token(refusal);
+            audit::log(&audit::Entry {
+                action: "logout",
+                ..refused(&denied)
+            });
+            denied.raise()
+        }
+    }
 }
 
 /// Runs as the owner of the tables; false when it was revoked before.
@@ -368,6 +381,10 @@ fn revoke(token: &TokenName, end: i64) -> bool {
 }
 
 #[pg_extern(stable, parallel_restricted)]
-fn current_user_id() -> Option<pgrx::Uuid> {
-    identity::identity().map(|identity| identity.user_id)
+fn current_permissions() -> Vec<String> {
+    require_schema();
+    if let Some(identity) = identity::identity() {
+        return identity.permissions;
+    }
+    common_level().map_or_else(Vec::new, |level| permissions_of(level.name()))
 }

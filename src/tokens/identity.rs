@@ -154,6 +154,14 @@ pub fn assume(identity: Identity, scope: Scope) {
     });
 }
 
+/// The user for whom the session speaks, for the records; also where no right follows from it.
+pub fn user_id() -> Option<pgrx::Uuid> {
+    STATE.with_borrow(|state| {
+        let held = state.layers.last().and_then(Layer::current)?;
+        (held.roles == roles()).then_some(held.identity.user_id)
+    })
+}
+
 /// Whether the session speaks by this token.
 pub fn is_of(token: &TokenName) -> bool {
     STATE.with_borrow(|state| {
@@ -242,10 +250,10 @@ static mut NEXT_UTILITY: pg_sys::ProcessUtility_hook_type = None;
 #[pg_guard]
 unsafe extern "C-unwind" fn at_executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
     notice_change_of_role();
-    // SAFETY: passes on what it was given, to whoever was there before.
+    // SAFETY: passes on what it was given, to whoever was there before; an error of theirs crosses no Rust unnoticed.
     unsafe {
         match NEXT_EXECUTOR_START {
-            Some(next) => next(query, flags),
+            Some(next) => pg_sys::ffi::pg_guard_ffi_boundary(|| next(query, flags)),
             None => pg_sys::standard_ExecutorStart(query, flags),
         }
     }
@@ -266,17 +274,30 @@ unsafe extern "C-unwind" fn at_utility(
     notice_change_of_role();
     // SAFETY: as above.
     unsafe {
-        let next = NEXT_UTILITY.unwrap_or(pg_sys::standard_ProcessUtility);
-        next(
-            statement,
-            text,
-            read_only_tree,
-            context,
-            parameters,
-            environment,
-            receiver,
-            completion,
-        );
+        match NEXT_UTILITY {
+            Some(next) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                next(
+                    statement,
+                    text,
+                    read_only_tree,
+                    context,
+                    parameters,
+                    environment,
+                    receiver,
+                    completion,
+                );
+            }),
+            None => pg_sys::standard_ProcessUtility(
+                statement,
+                text,
+                read_only_tree,
+                context,
+                parameters,
+                environment,
+                receiver,
+                completion,
+            ),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Tokens of our own: an access token that lives for minutes, and a refresh token that is good for one successor.
 
+use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 use pgrx::spi::SpiTupleTable;
-use pgrx::pg_sys::panic::ErrorReportable;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -104,7 +104,9 @@ fn refresh_token(
                 .unwrap_or_report()
                 .first();
             let status = table.get_by_name::<String, _>("status").unwrap_or_report();
-            let user = table.get_by_name::<pgrx::Uuid, _>("user_id").unwrap_or_report();
+            let user = table
+                .get_by_name::<pgrx::Uuid, _>("user_id")
+                .unwrap_or_report();
             let login = (status.as_deref() == Some("refreshed"))
                 .then(|| login(table).map(pair))
                 .flatten();
@@ -121,7 +123,11 @@ fn refresh_token(
                 audit::Outcome::Success
             },
             user_id: user,
-            detail: if refused { json!({"reason": status}) } else { json!({}) },
+            detail: if refused {
+                json!({"reason": status})
+            } else {
+                json!({})
+            },
             ..audit::Entry::default()
         });
     }
@@ -138,7 +144,11 @@ fn refresh_token(
 }
 
 fn login(row: SpiTupleTable) -> Option<Login> {
-    let row = if row.is_empty() { return None } else { row.first() };
+    let row = if row.is_empty() {
+        return None;
+    } else {
+        row.first()
+    };
     let level: Option<String> = row.get_by_name("access_level").unwrap_or_report();
     Some(Login {
         family: row.get_by_name("family_id").unwrap_or_report()?,
@@ -169,7 +179,7 @@ fn pair(login: Login) -> Pair {
         workspace_id: login.workspace.map(rust_uuid),
         workspaces: login.workspaces.iter().copied().map(rust_uuid).collect(),
         role: login.level,
-        permissions: Some(super::authenticate::permissions_of(login.level)),
+        permissions: Some(super::authenticate::permissions_of(login.level.name())),
         iat: Some(issued_at),
         nbf: None,
         exp: expires_at,
@@ -192,7 +202,8 @@ fn pair(login: Login) -> Pair {
         )
     }
     let refresh = random_word();
-    let sql = "INSERT INTO analytics_internal.refresh_tokens (token_digest, family_id) VALUES ($1, $2)";
+    let sql =
+        "INSERT INTO analytics_internal.refresh_tokens (token_digest, family_id) VALUES ($1, $2)";
     Spi::run_with_args(sql, &[digest(&refresh).into(), login.family.into()]).unwrap_or_report();
     Pair {
         access,

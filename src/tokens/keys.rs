@@ -114,7 +114,8 @@ pub struct Signing {
 
 /// Runs as the owner.
 pub fn signing() -> Option<Signing> {
-    let sql = "SELECT k.secret, k.key_id, k.issuer, k.audience FROM analytics_internal.token_keys AS k
+    let sql =
+        "SELECT k.secret, k.key_id, k.issuer, k.audience FROM analytics_internal.token_keys AS k
                WHERE k.issues ORDER BY k.created_at DESC, k.name LIMIT 1";
     let found = read_rows(sql, &[], |row| {
         Some(Signing {
