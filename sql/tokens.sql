@@ -146,7 +146,7 @@ COMMENT ON FUNCTION analytics_internal.workspaces_of_user(uuid, uuid, text) IS
     'Workspaces of a user (of these, one), and the level that a token for them has: the one asked for, and only workspaces in which the user has it; or the least that the user has in any of them. NULL where there is none.';
 
 CREATE FUNCTION analytics_internal.start_login(
-    user_id uuid, workspace_id uuid, access_level text, email text, valid_for interval, refresh_for interval, created_by text)
+    for_user uuid, for_workspace uuid, wanted_level text, for_email text, valid_for interval, refresh_for interval, created_by text)
 RETURNS TABLE (family_id uuid, user_id uuid, workspace_id uuid, workspace_ids uuid[], access_level text, email text,
                valid_seconds bigint, expires_at timestamptz)
 LANGUAGE plpgsql ROWS 1
@@ -154,7 +154,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    found record;
+    entitled record;
 BEGIN
     IF $1 IS NULL THEN
         PERFORM analytics_internal.refuse_argument('user_id', NULL, 'it is not a user', 'Take a user_id from analytics.workspace_members.');
@@ -171,8 +171,8 @@ BEGIN
         PERFORM analytics_internal.refuse_argument('refresh_for', $6::text, 'it lies outside 1 second to 1 year',
             'Use some weeks: the user has to log in again after that.');
     END IF;
-    SELECT * INTO found FROM analytics_internal.workspaces_of_user($1, $2, $3);
-    IF found.workspace_ids IS NULL THEN
+    SELECT * INTO entitled FROM analytics_internal.workspaces_of_user($1, $2, $3);
+    IF entitled.workspace_ids IS NULL THEN
         PERFORM analytics_internal.refuse_argument('user_id', $1::text, 'the user is no member, or has not that level there',
             'Make the user a member: insert workspace_id, user_id and access_level into analytics.workspace_members.');
     END IF;
@@ -180,7 +180,7 @@ BEGIN
     INSERT INTO analytics_internal.token_families AS f
         (user_id, workspace_id, access_level, email, valid_for, created_by, expires_at)
     VALUES ($1, $2, $3, $4, $5, $7, now() + $6)
-    RETURNING f.family_id, f.user_id, f.workspace_id, found.workspace_ids, found.common_level, f.email,
+    RETURNING f.family_id, f.user_id, f.workspace_id, entitled.workspace_ids, entitled.common_level, f.email,
               extract(epoch FROM f.valid_for)::bigint, f.expires_at;
 END
 $$;
@@ -196,10 +196,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    login   analytics_internal.token_families;
-    found   record;
-    is_used boolean;
-    outcome text;
+    login    analytics_internal.token_families;
+    entitled record;
+    is_used  boolean;
+    outcome  text;
 BEGIN
     -- Of two sessions that use the token at once, the second waits here and finds it used.
     SELECT t.family_id, t.used_at IS NOT NULL INTO login.family_id, is_used
@@ -210,12 +210,12 @@ BEGIN
         RETURN;
     END IF;
     SELECT f.* INTO login FROM analytics_internal.token_families AS f WHERE f.family_id = login.family_id FOR UPDATE;
-    SELECT * INTO found FROM analytics_internal.workspaces_of_user(login.user_id, login.workspace_id, login.access_level);
+    SELECT * INTO entitled FROM analytics_internal.workspaces_of_user(login.user_id, login.workspace_id, login.access_level);
     outcome := CASE
         WHEN login.revoked_at IS NOT NULL THEN 'revoked'
         WHEN is_used THEN 'reused'
         WHEN login.expires_at <= clock_timestamp() THEN 'expired'
-        WHEN found.workspace_ids IS NULL THEN 'no_access'
+        WHEN entitled.workspace_ids IS NULL THEN 'no_access'
         ELSE 'refreshed' END;
     IF outcome IN ('reused', 'no_access') THEN
         -- Somebody has a copy, and nobody knows who: all tokens of the login end.
@@ -224,8 +224,8 @@ BEGIN
     ELSIF outcome = 'refreshed' THEN
         UPDATE analytics_internal.refresh_tokens AS t SET used_at = clock_timestamp() WHERE t.token_digest = $1;
     END IF;
-    RETURN QUERY SELECT outcome, login.family_id, login.user_id, login.workspace_id, found.workspace_ids,
-                        found.common_level, login.email, extract(epoch FROM login.valid_for)::bigint, login.expires_at;
+    RETURN QUERY SELECT outcome, login.family_id, login.user_id, login.workspace_id, entitled.workspace_ids,
+                        entitled.common_level, login.email, extract(epoch FROM login.valid_for)::bigint, login.expires_at;
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.continue_login(bytea) IS

@@ -283,13 +283,19 @@ fn still_member(user: pgrx::Uuid, claimed: Vec<pgrx::Uuid>, level: Level) -> Vec
         .collect()
 }
 
+thread_local! {
+    static RECORDED: RefCell<HashSet<TokenName>> = RefCell::default();
+}
+
+/// Entries may have been rolled back: they will be written again.
+pub fn forget_recorded() {
+    RECORDED.with_borrow_mut(HashSet::clear);
+}
+
 /// A pooled connection authenticates before each transaction: its log has one entry for each token and connection, and
 /// reading stays reading after the first time.
 fn record_once(identity: &Identity, origin: &Origin, scope: Scope) {
     const MOST_REMEMBERED: usize = 1000;
-    thread_local! {
-        static RECORDED: RefCell<HashSet<TokenName>> = RefCell::default();
-    }
     let is_new = RECORDED.with_borrow_mut(|recorded| {
         if recorded.len() >= MOST_REMEMBERED {
             recorded.clear();

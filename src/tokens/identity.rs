@@ -11,6 +11,7 @@ use std::rc::Rc;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::authenticate::forget_recorded;
 use crate::errors::raise;
 use crate::settings::{SESSION_MARK, SESSION_MARK_NAME};
 
@@ -323,6 +324,7 @@ unsafe extern "C-unwind" fn at_transaction_end(
         // A prepared transaction may still roll back.
         pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
             STATE.with_borrow_mut(|state| state.layers.retain(|layer| layer.nesting == 0));
+            forget_recorded();
         }
         _ => {}
     }
@@ -347,6 +349,7 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
         }
         pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB => {
             state.layers.retain(|layer| layer.nesting < ending);
+            forget_recorded();
         }
         _ => {}
     });
