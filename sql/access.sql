@@ -390,6 +390,8 @@ BEGIN
     IF gateway.oid IS NOT NULL THEN
         PERFORM analytics_internal.regrant($1);
     END IF;
+    PERFORM analytics_internal.record_audit('trust_gateway', target => $1,
+        detail => jsonb_build_object('level', $2, 'trusted', $3));
 END
 $$;
 COMMENT ON FUNCTION analytics.trust_gateway(text, text, boolean) IS
@@ -441,6 +443,7 @@ AS $$
 DECLARE
     milliseconds constant numeric := round(extract(epoch FROM statement_timeout) * 1000);
 BEGIN
+    PERFORM analytics_internal.require_schema();
     IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $1) THEN
         RAISE EXCEPTION 'role "%" does not exist', $1
             USING ERRCODE = 'undefined_object', HINT = 'Create it with CREATE ROLE first.';
@@ -466,6 +469,9 @@ BEGIN
     IF connection_limit IS NOT NULL THEN
         EXECUTE format('ALTER ROLE %I CONNECTION LIMIT %s', $1, connection_limit);
     END IF;
+    PERFORM analytics_internal.record_audit('set_role_limits', target => $1, detail => jsonb_build_object(
+        'statement_timeout', statement_timeout, 'connection_limit', connection_limit,
+        'work_mem_megabytes', work_mem_megabytes));
 END
 $$;
 COMMENT ON FUNCTION analytics.set_role_limits(text, interval, integer, integer) IS

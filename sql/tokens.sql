@@ -99,29 +99,45 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    application pg_roles;
 BEGIN
     PERFORM analytics_internal.require_schema();
-    IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $1) THEN
-        RAISE EXCEPTION 'role "%" does not exist', $1
-            USING ERRCODE = 'undefined_object', HINT = 'Create it with CREATE ROLE first.';
-    END IF;
     IF $2 IS NOT NULL AND analytics_internal.level_rank($2) IS NULL THEN
         PERFORM analytics_internal.refuse_argument('access_level', $2, 'it is not a level of access',
             'Use one of viewer, member, admin, owner; NULL takes it away.');
     END IF;
+    SELECT * INTO application FROM pg_roles AS r WHERE r.rolname = $1;
+    IF NOT FOUND AND ($1 IS NULL OR $2 IS NOT NULL) THEN
+        RAISE EXCEPTION 'role "%" does not exist', $1
+            USING ERRCODE = 'undefined_object', HINT = 'Create it with CREATE ROLE first.';
+    END IF;
+    IF $2 IS NOT NULL AND (application.rolsuper OR application.rolbypassrls
+               OR pg_has_role(application.oid, (SELECT c.relowner FROM pg_class AS c
+                                                WHERE c.oid = 'analytics.workspace_members'::regclass), 'MEMBER')) THEN
+        PERFORM analytics_internal.refuse_argument('database_role', $1, 'row security does not bind it',
+            'Use a role that is no superuser, has no BYPASSRLS and is no member of the owner of the tables.');
+    END IF;
+
+    PERFORM analytics_internal.lock_schema();
     PERFORM analytics_internal.forget_namesake($1);
     IF $2 IS NULL THEN
         DELETE FROM analytics_internal.token_roles AS r WHERE r.database_role = $1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
     ELSE
         INSERT INTO analytics_internal.token_roles AS r (database_role, access_level) VALUES ($1, $2)
         ON CONFLICT (database_role) DO UPDATE SET access_level = excluded.access_level;
     END IF;
-    PERFORM analytics_internal.regrant($1);
+    IF application.oid IS NOT NULL THEN
+        PERFORM analytics_internal.regrant($1);
+    END IF;
     PERFORM analytics_internal.record_audit('allow_tokens', target => $1, detail => jsonb_build_object('level', $2));
 END
 $$;
 COMMENT ON FUNCTION analytics.allow_tokens(text, text) IS
-    'Gives an application''s role the object privileges of a level, and no rows: those come with authenticate(). NULL takes them away. For the owner of the tables. Errors: 42704 unknown role, 22023 unknown level, 42501 not the owner.';
+    'Gives an application''s role the object privileges of a level, and no rows: those come with authenticate(). NULL takes them away. For the owner of the tables. Errors: 42704 unknown role; 22023 unknown level, or a role that row security does not bind; 42501 not the owner.';
 
 ------------------------------------------------------------------------------------------------------------------------
 -- Logins: these run as the owner of the tables (src/tokens/issue.rs)
