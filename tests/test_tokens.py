@@ -603,14 +603,19 @@ def test_security_definer(app, make_role):
         CREATE SCHEMA apps; GRANT USAGE ON SCHEMA apps TO {app.role};
         CREATE FUNCTION apps.seen() RETURNS text LANGUAGE sql SECURITY DEFINER
             AS 'SELECT string_agg(name, '''') FROM analytics.workspaces';
-        CREATE FUNCTION apps.enter(token text) RETURNS text LANGUAGE sql SECURITY DEFINER
-            AS 'SELECT access_level FROM analytics.authenticate(token, ''session'')';
-        ALTER FUNCTION apps.seen() OWNER TO {helper}; ALTER FUNCTION apps.enter(text) OWNER TO {helper}""")
+        CREATE FUNCTION apps.enter(token text, scope text DEFAULT 'session') RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+            AS 'SELECT access_level FROM analytics.authenticate(token, scope)';
+        ALTER FUNCTION apps.seen() OWNER TO {helper}; ALTER FUNCTION apps.enter(text, text) OWNER TO {helper}""")
     with app.connect() as connection:
         connection.execute("SELECT apps.enter(%s)", [token()])
         assert seen(connection) == "A"
         assert connection.execute("SELECT apps.seen()").fetchone() == ("B",)
         assert seen(connection) == "A"
+        connection.execute("DISCARD ALL")
+        with connection.transaction():
+            connection.execute("SELECT apps.enter(%s, 'transaction')", [token()])
+            assert seen(connection) == "A"
+        assert seen(connection) == ""
 
 
 def test_expiry_is_an_error(app):
