@@ -705,6 +705,19 @@ def test_what_asks_for_the_identity_stays_in_the_leader(db):
     assert wrong == []
 
 
+def test_errors_keep_their_fields(app):
+    """What watches for a change of role does not stand between an error and the client."""
+    with app.connect() as connection:
+        enter(connection, token(), "session")
+        connection.execute("CREATE TEMPORARY TABLE t (i integer CONSTRAINT one PRIMARY KEY)")
+        with pytest.raises(psycopg.errors.UniqueViolation) as caught:
+            connection.execute("DO 'BEGIN INSERT INTO t VALUES (1), (1); END'")
+        assert (caught.value.diag.constraint_name, caught.value.diag.table_name) == ("one", "t")
+        with pytest.raises(psycopg.errors.UndefinedTable) as caught:
+            connection.execute("CREATE TEMPORARY VIEW v AS SELECT * FROM nowhere")
+        assert caught.value.diag.statement_position == "42"
+
+
 def test_read_only_transactions(app):
     """Readers authenticate, too: what would have been a row of audit_log is a line of the log."""
     with app.connect(autocommit=False) as connection:

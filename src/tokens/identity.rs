@@ -220,14 +220,17 @@ fn roles() -> Roles {
 
 /// Whatever runs next: has the role changed since? Asked at every statement, because a role that was changed twice may
 /// be the same as before, with another client behind it.
+///
+/// Never panics: the hooks that call it have nobody to catch it.
 fn notice_change_of_role() {
-    let changed = STATE.with_borrow(|state| {
-        let held = state.layers.last().and_then(Layer::current);
-        held.is_some_and(|held| held.roles != roles())
+    let _ = STATE.try_with(|state| {
+        if let Ok(mut state) = state.try_borrow_mut() {
+            let held = state.layers.last().and_then(Layer::current);
+            if held.is_some_and(|held| held.roles != roles()) {
+                state.layers.clear();
+            }
+        }
     });
-    if changed {
-        forget();
-    }
 }
 
 fn register_callbacks() {
@@ -248,19 +251,35 @@ fn register_callbacks() {
 static mut NEXT_EXECUTOR_START: pg_sys::ExecutorStart_hook_type = None;
 static mut NEXT_UTILITY: pg_sys::ProcessUtility_hook_type = None;
 
-#[pg_guard]
-unsafe extern "C-unwind" fn at_executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
-    notice_change_of_role();
-    // SAFETY: passes on what it was given, to whoever was there before; an error of theirs crosses no Rust unnoticed.
-    unsafe {
-        match NEXT_EXECUTOR_START {
-            Some(next) => pg_sys::ffi::pg_guard_ffi_boundary(|| next(query, flags)),
-            None => pg_sys::standard_ExecutorStart(query, flags),
-        }
+/// Without pgrx's guard, which would rebuild each error that passes and lose the names of constraints and the position
+/// in the statement.
+mod unguarded {
+    use pgrx::pg_sys;
+
+    unsafe extern "C-unwind" {
+        pub fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: std::ffi::c_int);
+        pub fn standard_ProcessUtility(
+            statement: *mut pg_sys::PlannedStmt,
+            text: *const std::ffi::c_char,
+            read_only_tree: bool,
+            context: pg_sys::ProcessUtilityContext::Type,
+            parameters: pg_sys::ParamListInfo,
+            environment: *mut pg_sys::QueryEnvironment,
+            receiver: *mut pg_sys::DestReceiver,
+            completion: *mut pg_sys::QueryCompletion,
+        );
     }
 }
 
-#[pg_guard]
+unsafe extern "C-unwind" fn at_executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
+    notice_change_of_role();
+    // SAFETY: passes on what it was given. An error jumps over this frame, which has nothing to drop.
+    unsafe {
+        let next = NEXT_EXECUTOR_START.unwrap_or(unguarded::standard_ExecutorStart);
+        next(query, flags);
+    }
+}
+
 #[allow(clippy::too_many_arguments)] // Postgres's
 unsafe extern "C-unwind" fn at_utility(
     statement: *mut pg_sys::PlannedStmt,
@@ -275,30 +294,17 @@ unsafe extern "C-unwind" fn at_utility(
     notice_change_of_role();
     // SAFETY: as above.
     unsafe {
-        match NEXT_UTILITY {
-            Some(next) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                next(
-                    statement,
-                    text,
-                    read_only_tree,
-                    context,
-                    parameters,
-                    environment,
-                    receiver,
-                    completion,
-                );
-            }),
-            None => pg_sys::standard_ProcessUtility(
-                statement,
-                text,
-                read_only_tree,
-                context,
-                parameters,
-                environment,
-                receiver,
-                completion,
-            ),
-        }
+        let next = NEXT_UTILITY.unwrap_or(unguarded::standard_ProcessUtility);
+        next(
+            statement,
+            text,
+            read_only_tree,
+            context,
+            parameters,
+            environment,
+            receiver,
+            completion,
+        );
     }
 }
 
