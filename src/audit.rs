@@ -72,7 +72,8 @@ pub fn record(entry: &Entry) {
     });
 }
 
-/// Writes a line of the server's log, whatever becomes of the transaction. The client does not see it.
+/// Writes a line of the server's log, whatever becomes of the transaction. The client does not see it. Postgres would add
+/// the statement, with the token in it.
 pub fn log(entry: &Entry) {
     let line = json!({
         "action": entry.action,
@@ -84,12 +85,14 @@ pub fn log(entry: &Entry) {
         "user_id": entry.user_id.or_else(identity::user_id).map(|id| id.to_string()),
         "detail": entry.detail,
     });
-    ErrorReport::new(
+    let report = ErrorReport::new(
         PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
         format!("shadower_analytics audit: {line}"),
         function_name!(),
-    )
-    .report(PgLogLevel::LOG_SERVER_ONLY);
+    );
+    with_setting(c"log_min_error_statement", c"panic", || {
+        report.report(PgLogLevel::LOG_SERVER_ONLY);
+    });
 }
 
 /// Somebody was told that a level is missing.

@@ -375,6 +375,7 @@ def test_wrong_arguments(app):
 def test_nothing_can_be_set(app):
     """No setting makes an identity, and the one there is cannot be set by those who would like to."""
     with app.connect() as connection:
+        assert seen(connection) == ""
         for name in ("analytics.user_id", "analytics.workspace_ids", "analytics.identity", "analytics.jwt"):
             with pytest.raises(psycopg.errors.InvalidName):
                 connection.execute(f"SET {name} = '{A}'")
@@ -761,8 +762,9 @@ def issuer(app) -> App:
 
 
 def issued(app: App, **arguments) -> tuple[str, str]:
-    names = "".join(f", {name} => %({name})s" for name in arguments)
-    row = app.db.rows(f"SELECT * FROM analytics.issue_token(%(user)s{names})", {"user": ANN} | arguments)[0]
+    arguments = {"user_id": ANN} | arguments
+    names = ", ".join(f"{name} => %({name})s" for name in arguments)
+    row = app.db.rows(f"SELECT * FROM analytics.issue_token({names})", arguments)[0]
     return row[0], row[1]
 
 
@@ -806,8 +808,8 @@ def test_issued_tokens(issuer):
         {"valid_for": None},
         {"refresh_for": "-1 day"},
         {"refresh_for": "2 years"},
-        {"user": str(uuid.uuid4())},
-        {"user": None},
+        {"user_id": str(uuid.uuid4())},
+        {"user_id": None},
     ],
 )
 def test_issuing_is_refused(issuer, arguments):

@@ -1,6 +1,7 @@
 -- Tokens: keys, what a session sees with one, and what is refused. (More of both, with tokens of every make, is in
 -- tests/test_tokens.py.)
 \set SHOW_CONTEXT never
+\set refused '\\echo :SQLSTATE \\\\ CALL regress.nothing_changed();'
 \setenv PGTZ UTC
 \setenv PGDATESTYLE ISO
 \c -
