@@ -319,3 +319,11 @@ COMMENT ON FUNCTION analytics_internal.check_token_key(text, text, text, text) I
     'Raises 22023 for a key that cannot verify tokens, or that is too weak.';
 COMMENT ON FUNCTION analytics_internal.new_secret() IS
     'A secret of 256 random bits, as 64 hexadecimal digits.';
+
+ALTER FUNCTION analytics.authenticate(text, text) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION analytics.try_authenticate(text, text) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION analytics.logout(text) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION analytics.issue_token(uuid, uuid, text, text, interval, interval) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION analytics.refresh_token(text) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION analytics.current_user_id() SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION analytics.current_permissions() SET search_path = pg_catalog, pg_temp;
