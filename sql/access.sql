@@ -100,13 +100,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'viewer', 'USAGE', 'SCHEMA', s FROM unnest(ARRAY['analytics', 'analytics_internal']) AS s
     UNION ALL
-    -- Every table that row security protects and every view over them; partitions are read through their parents.
-    SELECT CASE c.relname WHEN 'workspace_members' THEN 'admin' ELSE 'viewer' END,
+    -- Every table that row security shows in part and every view over them; partitions are read through their parents.
+    SELECT CASE WHEN c.relname IN ('workspace_members', 'audit_log') THEN 'admin' ELSE 'viewer' END,
            'SELECT', 'TABLE', c.oid::regclass::text
     FROM pg_class AS c
     WHERE c.relnamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
       AND NOT c.relispartition
       AND (c.relkind IN ('r', 'p') AND c.relrowsecurity
+               AND EXISTS (SELECT FROM pg_policy AS y WHERE y.polrelid = c.oid AND y.polcmd = 'r')
            OR c.relkind = 'v' AND 'security_invoker=true' = ANY (c.reloptions))
     UNION ALL
     -- By columns: who may update a whole table may also lock it for everybody, and no row changes its workspace or key.
@@ -148,7 +149,9 @@ AS $$
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
     FROM pg_proc AS p
     WHERE p.pronamespace = 'analytics'::regnamespace
-      AND p.proname NOT IN ('setup', 'ensure_partitions', 'generate_demo_data', 'set_role_limits', 'trust_gateway')
+      AND p.proname NOT IN ('setup', 'ensure_partitions', 'generate_demo_data', 'set_role_limits', 'trust_gateway',
+                            'set_token_key', 'drop_token_key', 'token_keys', 'allow_tokens', 'issue_token',
+                            'cleanup_tokens', 'cleanup_audit_log')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
@@ -185,6 +188,8 @@ BEGIN
         SELECT m.access_level FROM analytics.workspace_members AS m WHERE m.database_role = $1
         UNION ALL
         SELECT g.access_level FROM analytics_internal.trusted_gateways AS g WHERE g.database_role = $1
+        UNION ALL
+        SELECT t.access_level FROM analytics_internal.token_roles AS t WHERE t.database_role = $1
     ) AS h;
 
     -- Revoking comes first: what is taken from a whole table is taken from its columns, too.
@@ -215,7 +220,7 @@ AS $$
                      AND mark.grantee = member_role AND mark.privilege_type = 'REFERENCES')
 $$;
 COMMENT ON FUNCTION analytics_internal.is_member_role(oid) IS
-    'Whether a role bears the mark of grant_access() or trust_gateway(). False for a new role that has the name of a dropped member.';
+    'Whether a role bears the mark of grant_access(), trust_gateway() or allow_tokens(). False for a new role that has the name of a dropped member.';
 
 CREATE FUNCTION analytics_internal.forget_namesake(database_role text) RETURNS void
 LANGUAGE sql
@@ -226,6 +231,9 @@ AS $$
       AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = $1 AND analytics_internal.is_member_role(r.oid));
     DELETE FROM analytics_internal.trusted_gateways AS g
     WHERE g.database_role = $1
+      AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = $1 AND analytics_internal.is_member_role(r.oid));
+    DELETE FROM analytics_internal.token_roles AS t
+    WHERE t.database_role = $1
       AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = $1 AND analytics_internal.is_member_role(r.oid))
 $$;
 COMMENT ON FUNCTION analytics_internal.forget_namesake(text) IS
@@ -237,12 +245,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT analytics_internal.regrant(m.database_role)
     FROM (SELECT database_role FROM analytics.workspace_members WHERE database_role IS NOT NULL
-          UNION SELECT database_role FROM analytics_internal.trusted_gateways) AS m
+          UNION SELECT database_role FROM analytics_internal.trusted_gateways
+          UNION SELECT database_role FROM analytics_internal.token_roles) AS m
     JOIN pg_roles AS r ON r.rolname = m.database_role
     WHERE analytics_internal.is_member_role(r.oid)
 $$;
 COMMENT ON FUNCTION analytics_internal.regrant_all() IS
-    'Gives every member and every trusted gateway the object privileges of its level; called by setup(), which may have made new objects.';
+    'Gives every member, every trusted gateway and every role of tokens the object privileges of its level; called by setup(), which may have made new objects.';
 
 CREATE FUNCTION analytics.grant_access(
     database_role text, workspace_id uuid, access_level text DEFAULT 'viewer', user_id uuid DEFAULT NULL) RETURNS void
@@ -381,6 +390,8 @@ BEGIN
     IF gateway.oid IS NOT NULL THEN
         PERFORM analytics_internal.regrant($1);
     END IF;
+    PERFORM analytics_internal.record_audit('trust_gateway', target => $1,
+        detail => jsonb_build_object('level', $2, 'trusted', $3));
 END
 $$;
 COMMENT ON FUNCTION analytics.trust_gateway(text, text, boolean) IS
@@ -432,6 +443,7 @@ AS $$
 DECLARE
     milliseconds constant numeric := round(extract(epoch FROM statement_timeout) * 1000);
 BEGIN
+    PERFORM analytics_internal.require_schema();
     IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $1) THEN
         RAISE EXCEPTION 'role "%" does not exist', $1
             USING ERRCODE = 'undefined_object', HINT = 'Create it with CREATE ROLE first.';
@@ -457,6 +469,9 @@ BEGIN
     IF connection_limit IS NOT NULL THEN
         EXECUTE format('ALTER ROLE %I CONNECTION LIMIT %s', $1, connection_limit);
     END IF;
+    PERFORM analytics_internal.record_audit('set_role_limits', target => $1, detail => jsonb_build_object(
+        'statement_timeout', statement_timeout, 'connection_limit', connection_limit,
+        'work_mem_megabytes', work_mem_megabytes));
 END
 $$;
 COMMENT ON FUNCTION analytics.set_role_limits(text, interval, integer, integer) IS

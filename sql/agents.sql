@@ -88,7 +88,7 @@ RETURNS TABLE (
     unique_users           bigint,
     avg_rating             double precision
 )
-LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -158,7 +158,7 @@ RETURNS TABLE (
     avg_rating          double precision,
     last_run_at         timestamptz
 )
-LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -205,7 +205,7 @@ COMMENT ON FUNCTION analytics.list_agents(uuid, text) IS
 
 CREATE FUNCTION analytics_internal.known_agents(workspace_id uuid)
 RETURNS TABLE (agent_id uuid, name text, agent_type text, lifecycle_state text, discovered boolean)
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT a.agent_id, a.name, a.agent_type, a.lifecycle_state, a.discovered

@@ -30,16 +30,26 @@ impl Level {
             _ => None,
         }
     }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
 }
 
 /// A person for whom this session speaks, known by a verified claim and not by a database role.
 pub struct Identity {
+    pub user_id: Option<pgrx::Uuid>,
     pub workspace_ids: Vec<pgrx::Uuid>,
     pub level: Level,
 }
 
 /// The workspaces in which the caller has at least a level.
-#[pg_extern(stable, parallel_safe)]
+#[pg_extern(stable, parallel_restricted)]
 fn accessible_workspaces(
     minimum_level: default!(&str, "'viewer'"),
 ) -> SetOfIterator<'static, pgrx::Uuid> {
@@ -48,16 +58,48 @@ fn accessible_workspaces(
 
 /// The only place that decides. Whoever speaks for a person has what the person has, and nothing of the role's own.
 fn workspaces_of_caller(minimum: Level) -> Vec<pgrx::Uuid> {
-    // SAFETY: reads a variable of this backend.
-    let access = members::access_of(unsafe { pg_sys::GetUserId() });
-    match access.gateway.map(gateway::identity) {
+    match identity_of_caller() {
         Some(identity) if identity.level < minimum => Vec::new(),
         Some(identity) => identity.workspace_ids,
-        None => access.workspaces_from(minimum),
+        None => access_of_caller().workspaces_from(minimum),
     }
 }
 
-#[pg_extern(schema = "analytics_internal", stable, parallel_safe)]
+/// A token that was verified here counts more than what a gateway says.
+fn identity_of_caller() -> Option<Identity> {
+    if let Some(token) = crate::tokens::identity::identity() {
+        return Some(Identity {
+            user_id: Some(token.user_id),
+            workspace_ids: token.workspace_ids,
+            level: Level::parse(token.level.name()).unwrap_or(Level::Viewer),
+        });
+    }
+    access_of_caller().gateway.map(gateway::identity)
+}
+
+fn access_of_caller() -> std::rc::Rc<members::Access> {
+    // SAFETY: reads a variable of this backend.
+    members::access_of(unsafe { pg_sys::GetUserId() })
+}
+
+/// The user for whom this session speaks.
+#[pg_extern(stable, parallel_restricted)]
+fn current_user_id() -> Option<pgrx::Uuid> {
+    identity_of_caller().and_then(|identity| identity.user_id)
+}
+
+/// The highest level that the caller has in all workspaces it can read; none where it can read none.
+pub fn common_level() -> Option<Level> {
+    if passes_row_security() {
+        return Some(Level::Owner);
+    }
+    let readable = workspaces_of_caller(Level::Viewer).len();
+    [Level::Owner, Level::Admin, Level::Member, Level::Viewer]
+        .into_iter()
+        .find(|level| readable > 0 && workspaces_of_caller(*level).len() == readable)
+}
+
+#[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
 fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
     let minimum = known_level(minimum_level);
     require_workspace(workspace_id);
@@ -66,6 +108,7 @@ fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
     }
     // Compared here and not in SQL, where the caller's search_path could bring another = along.
     if !workspace_id.is_some_and(|wanted| workspaces_of_caller(minimum).contains(&wanted)) {
+        crate::audit::log_refusal(minimum_level, workspace_id);
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("this needs the level {minimum_level} in the workspace"),
@@ -97,6 +140,13 @@ fn change_member(
             &arguments,
         )
         .unwrap_or_report();
+    });
+    crate::audit::record(&crate::audit::Entry {
+        action: access_level.map_or("revoke_access", |_| "grant_access"),
+        workspace_id: Some(workspace_id),
+        target: Some(database_role),
+        detail: serde_json::json!({"level": access_level, "user_id": user_id.map(|id| id.to_string())}),
+        ..crate::audit::Entry::default()
     });
 }
 

@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 
 mod access;
 mod agents;
+mod audit;
 mod demo;
 mod errors;
 mod fmgr;
@@ -17,7 +18,9 @@ mod percentiles;
 mod pgvec;
 mod query;
 mod roles;
+mod settings;
 mod setup;
+mod tokens;
 mod workspaces;
 
 ::pgrx::pg_module_magic!(name, version);
@@ -90,6 +93,28 @@ extension_sql_file!(
         demo::demo_errors,
         demo::demo_feedback,
         demo::demo_queue,
+    ]
+);
+extension_sql_file!(
+    "../sql/audit.sql",
+    name = "audit_sql",
+    requires = ["setup_sql", audit::record_audit, audit::cleanup_audit_log]
+);
+extension_sql_file!(
+    "../sql/tokens.sql",
+    name = "tokens_sql",
+    requires = [
+        "access_sql",
+        "audit_sql",
+        tokens::authenticate::authenticate,
+        tokens::authenticate::try_authenticate,
+        tokens::authenticate::logout,
+        access::current_user_id,
+        tokens::authenticate::current_permissions,
+        tokens::issue::issue_token,
+        tokens::issue::refresh_token,
+        tokens::keys::check_token_key,
+        tokens::keys::new_secret,
     ]
 );
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);

@@ -43,6 +43,8 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003", "execution"),
     migration!(4, "0004", "ingest"),
     migration!(5, "0005", "access"),
+    migration!(6, "0006", "tokens"),
+    migration!(7, "0007", "audit"),
 ];
 
 pub const VIEWS: &[View] = &[view!("agents")];

@@ -7,7 +7,7 @@ use crate::errors::raise;
 use crate::query::read_one;
 use crate::setup::require_schema;
 
-#[pg_extern(schema = "analytics_internal", stable, parallel_safe)]
+#[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
 pub fn require_workspace(workspace_id: Option<pgrx::Uuid>) {
     require_schema();
     let Some(workspace_id) = workspace_id else {
@@ -35,6 +35,7 @@ fn raise_unknown_workspace(workspace_id: pgrx::Uuid) -> ! {
             "Give the id of a workspace from analytics.workspaces.",
         )
     }
+    crate::audit::log_refusal("viewer", Some(workspace_id));
     raise(
         PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("no access to workspace \"{workspace_id}\""),
@@ -42,7 +43,7 @@ fn raise_unknown_workspace(workspace_id: pgrx::Uuid) -> ! {
     )
 }
 
-#[pg_extern(schema = "analytics_internal", stable, parallel_safe)]
+#[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
 fn require_agent(workspace_id: Option<pgrx::Uuid>, agent_id: Option<pgrx::Uuid>) {
     require_workspace(workspace_id);
     let (Some(workspace_id), Some(agent_id)) = (workspace_id, agent_id) else {

@@ -76,6 +76,7 @@ BEGIN
     FOR table_name IN
         SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'workspace_id'
         WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+          AND c.relname <> 'audit_log'  -- what happened outlives its workspace
         ORDER BY c.relname COLLATE "C"
     LOOP
         RETURN QUERY EXECUTE format(

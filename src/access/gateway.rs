@@ -12,6 +12,7 @@ use crate::errors::raise;
 /// The claims that matter here; others are ignored. A claim that is there twice is an error.
 #[derive(serde::Deserialize)]
 struct Claims {
+    sub: Option<String>,
     #[serde(rename = "workspaceId")]
     workspace_id: Option<uuid::Uuid>,
     workspaces: Option<Vec<uuid::Uuid>>,
@@ -23,6 +24,7 @@ struct Claims {
 /// Whom the gateway speaks for, with `ceiling` as the highest level; nobody when it has said nothing.
 pub fn identity(ceiling: Level) -> Identity {
     let nobody = Identity {
+        user_id: None,
         workspace_ids: Vec::new(),
         level: Level::Viewer,
     };
@@ -44,6 +46,11 @@ pub fn identity(ceiling: Level) -> Identity {
     workspace_ids.sort_unstable();
     workspace_ids.dedup();
     Identity {
+        // Another gateway may number its users differently.
+        user_id: claims
+            .sub
+            .and_then(|sub| uuid::Uuid::parse_str(&sub).ok())
+            .map(|id| pgrx::Uuid::from_bytes(*id.as_bytes())),
         workspace_ids: workspace_ids
             .into_iter()
             .map(|id| pgrx::Uuid::from_bytes(*id.as_bytes()))
