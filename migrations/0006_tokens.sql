@@ -129,3 +129,10 @@ COMMENT ON COLUMN analytics_internal.revoked_tokens.issuer IS 'iss of the token;
 COMMENT ON COLUMN analytics_internal.revoked_tokens.token_id IS 'jti of the token; sha256: and a digest of what was signed where it has none.';
 COMMENT ON COLUMN analytics_internal.revoked_tokens.expires_at IS 'When the token would have ended; the row is of no use after that.';
 COMMENT ON COLUMN analytics_internal.revoked_tokens.revoked_at IS 'When it was revoked.';
+
+-- Not even in the statistics of Postgres.
+SELECT analytics_internal.hide_values('analytics_internal.token_keys',
+    'name', 'algorithm', 'key_id', 'secret', 'public_key', 'jwks', 'issuer', 'audience', 'created_by');
+SELECT analytics_internal.hide_values('analytics_internal.token_families', 'email', 'created_by', 'revoked_for');
+SELECT analytics_internal.hide_values('analytics_internal.refresh_tokens', 'token_digest');
+SELECT analytics_internal.hide_values('analytics_internal.revoked_tokens', 'issuer', 'token_id');

@@ -38,3 +38,4 @@ CREATE TRIGGER "00_append_only" BEFORE UPDATE OR DELETE OR TRUNCATE ON analytics
 ALTER TABLE analytics.audit_log ENABLE ALWAYS TRIGGER "00_append_only";
 
 SELECT analytics_internal.protect_table('analytics.audit_log', 'admin', NULL, NULL);
+SELECT analytics_internal.hide_values('analytics.audit_log', 'target', 'database_role', 'session_role', 'detail');

@@ -212,20 +212,21 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+    family   uuid;
     login    analytics_internal.token_families;
     entitled record;
     is_used  boolean;
     outcome  text;
 BEGIN
     -- Of two sessions that use the token at once, the second waits here and finds it used.
-    SELECT t.family_id, t.used_at IS NOT NULL INTO login.family_id, is_used
+    SELECT t.family_id, t.used_at IS NOT NULL INTO family, is_used
     FROM analytics_internal.refresh_tokens AS t WHERE t.token_digest = $1 FOR UPDATE;
     IF NOT FOUND THEN
         RETURN QUERY SELECT 'unknown', NULL::uuid, NULL::uuid, NULL::uuid, NULL::uuid[], NULL::text, NULL::text,
                             NULL::bigint, NULL::timestamptz;
         RETURN;
     END IF;
-    SELECT f.* INTO login FROM analytics_internal.token_families AS f WHERE f.family_id = login.family_id FOR UPDATE;
+    SELECT f.* INTO login FROM analytics_internal.token_families AS f WHERE f.family_id = family FOR UPDATE;
     SELECT * INTO entitled FROM analytics_internal.workspaces_of_user(login.user_id, login.workspace_id, login.access_level);
     outcome := CASE
         WHEN login.revoked_at IS NOT NULL THEN 'revoked'
@@ -236,11 +237,11 @@ BEGIN
     IF outcome IN ('reused', 'no_access') THEN
         -- Somebody has a copy, and nobody knows who: all tokens of the login end.
         UPDATE analytics_internal.token_families AS f SET revoked_at = clock_timestamp(), revoked_for = outcome
-        WHERE f.family_id = login.family_id;
+        WHERE f.family_id = family;
     ELSIF outcome = 'refreshed' THEN
         UPDATE analytics_internal.refresh_tokens AS t SET used_at = clock_timestamp() WHERE t.token_digest = $1;
     END IF;
-    RETURN QUERY SELECT outcome, login.family_id, login.user_id, login.workspace_id, entitled.workspace_ids,
+    RETURN QUERY SELECT outcome, family, login.user_id, login.workspace_id, entitled.workspace_ids,
                         entitled.common_level, login.email, extract(epoch FROM login.valid_for)::bigint, login.expires_at;
 END
 $$;

@@ -26,6 +26,11 @@ ALTER TABLE analytics.agents ADD CONSTRAINT short_name CHECK (length(name) < 200
 CREATE POLICY one_team ON analytics.agent_runs AS RESTRICTIVE FOR SELECT TO {reader} USING (team = 'red');
 SELECT analytics.grant_access('{reader}', workspace_id) FROM analytics.workspaces;
 SELECT analytics.trust_gateway('dump_gateway', 'member');
+SELECT analytics.allow_tokens('dump_gateway', 'member');
+SELECT analytics.set_token_key('here', issues => true);
+INSERT INTO analytics.workspace_members (workspace_id, user_id, access_level)
+    SELECT min(workspace_id::text)::uuid, 'cccccccc-0000-4000-8000-000000000001', 'viewer' FROM analytics.workspaces;
+SELECT analytics.logout(access_token) FROM analytics.issue_token('cccccccc-0000-4000-8000-000000000001');
 GRANT UPDATE (name, description) ON analytics.agents TO {reader};
 GRANT EXECUTE ON FUNCTION analytics.ensure_partitions TO {reader};
 CREATE TRIGGER note AFTER INSERT ON analytics.agent_runs FOR EACH ROW EXECUTE FUNCTION public.note();
