@@ -14,6 +14,12 @@ RETURN (ARRAY['view_analytics', 'export', 'write_runs', 'manage_alerts', 'manage
 COMMENT ON FUNCTION analytics.level_permissions(text) IS
     'What a level of access permits, as words. Empty or NULL for an unknown level.';
 
+-- Row triggers of the tables that say who has access.
+CREATE FUNCTION analytics_internal.forget_access() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'forget_access';
+COMMENT ON FUNCTION analytics_internal.forget_access() IS
+    'Row trigger of workspace_members and trusted_gateways: makes all backends forget who has access.';
+
 -- One predicate everywhere. The sub-select makes it an InitPlan, which runs once per statement and not once per row.
 CREATE FUNCTION analytics_internal.protect_table(
     protected regclass, read_level text, insert_level text, update_level text) RETURNS void
@@ -34,10 +40,57 @@ BEGIN
         EXECUTE format('CREATE POLICY workspace_update ON %s FOR UPDATE USING (%s) WITH CHECK (%2$s)',
             protected, format(predicate, update_level));
     END IF;
+    PERFORM analytics_internal.protect_partition(i.inhrelid) FROM pg_inherits AS i WHERE i.inhparent = protected;
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.protect_table(regclass, text, text, text) IS
-    'Turns row security on for a table with a workspace_id: least levels for reading, inserting and updating; NULL where only the owner of the table may.';
+    'Turns row security on for a table with a workspace_id and for its partitions: least levels for reading, inserting and updating; NULL where only the owner of the table may.';
+
+-- Through the table its policies count alone. Without policies of its own a partition shows nothing to whoever may read
+-- it directly, as pg_read_all_data may.
+CREATE FUNCTION analytics_internal.protect_partition(partition regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hidden name;
+BEGIN
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition);
+    FOR hidden IN
+        SELECT a.attname FROM pg_inherits AS i JOIN pg_attribute AS a ON a.attrelid = i.inhparent
+        WHERE i.inhrelid = partition AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget = 0
+    LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS 0', partition, hidden);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.protect_partition(regclass) IS
+    'Turns row security on for an attached partition, without policies, and hides the same columns from ANALYZE as in its table.';
+
+-- The estimates of EXPLAIN come from statistics over all workspaces: a tenant who asks often enough can read values out
+-- of them.
+CREATE FUNCTION analytics_internal.hide_values(relation regclass, VARIADIC columns name[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hidden name;
+BEGIN
+    FOREACH hidden IN ARRAY columns LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS 0', relation, hidden);
+    END LOOP;
+    PERFORM analytics_internal.drop_statistics(a.attrelid, a.attnum)
+    FROM pg_attribute AS a
+    WHERE a.attname = ANY (columns)
+      AND a.attrelid IN (SELECT relation UNION ALL SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = relation);
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.hide_values(regclass, name[]) IS
+    'Makes ANALYZE pass over columns whose values are nobody else''s business, in a table and its partitions, and removes the statistics that are there.';
+
+ALTER FUNCTION analytics_internal.drop_statistics(oid, smallint) SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION analytics_internal.drop_statistics(oid, smallint) IS
+    'Removes the statistics of a column, by number, of a table that the caller owns. Errors: 42501 not the owner.';
 
 -- What each level may touch, level by level; a level has what the levels below it have.
 CREATE FUNCTION analytics_internal.level_privileges()
@@ -56,7 +109,10 @@ AS $$
       AND (c.relkind IN ('r', 'p') AND c.relrowsecurity
            OR c.relkind = 'v' AND 'security_invoker=true' = ANY (c.reloptions))
     UNION ALL
-    SELECT v.access_level, v.privilege, 'TABLE', v.object_name
+    -- By columns: who may update a whole table may also lock it for everybody, and no row changes its workspace or key.
+    SELECT v.access_level,
+           v.privilege || CASE v.privilege WHEN 'UPDATE' THEN ' (' || u.columns || ')' ELSE '' END,
+           'TABLE', v.object_name
     FROM (VALUES
         ('member', 'INSERT', 'analytics.agent_runs'),
         ('member', 'UPDATE', 'analytics.agent_runs'),
@@ -67,9 +123,21 @@ AS $$
         ('admin',  'INSERT', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agent_optimization_suggestions'),
-        ('owner',  'UPDATE (name, time_zone, metadata, updated_at)', 'analytics.workspaces')
+        ('owner',  'UPDATE', 'analytics.workspaces')
     ) AS v (access_level, privilege, object_name)
     JOIN pg_class AS c ON c.oid = to_regclass(v.object_name) AND c.relrowsecurity
+    CROSS JOIN LATERAL (
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+        FROM pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+          AND (v.object_name, a.attname) <> ('analytics.workspaces', 'plan')
+          AND NOT EXISTS (SELECT FROM pg_index AS i
+                          WHERE i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey))
+    ) AS u (columns)
+    UNION ALL
+    -- The mark of a member, good for nothing else; see is_member_role().
+    SELECT 'viewer', 'REFERENCES (member_id)', 'TABLE', 'analytics.workspace_members'
+    WHERE to_regclass('analytics.workspace_members') IS NOT NULL
     UNION ALL
     -- Functions and aggregates of the API, but for those that belong to the owner of the tables.
     SELECT CASE
@@ -80,7 +148,7 @@ AS $$
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
     FROM pg_proc AS p
     WHERE p.pronamespace = 'analytics'::regnamespace
-      AND p.proname NOT IN ('setup', 'ensure_partitions', 'generate_demo_data', 'set_role_limits')
+      AND p.proname NOT IN ('setup', 'ensure_partitions', 'generate_demo_data', 'set_role_limits', 'trust_gateway')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
@@ -102,8 +170,8 @@ $$;
 COMMENT ON FUNCTION analytics_internal.level_privileges() IS
     'Object privileges of each level of access: access_level, privilege, object_type, object_name. A level has those of the levels below it.';
 
--- Exactly the privileges of the highest level that a role has anywhere; none where it has none. Row security decides
--- for each workspace what a privilege is worth there.
+-- The privileges of the highest level that a role has anywhere; none where it has none. Row security decides for each
+-- workspace what a privilege is worth there. Privileges that no level lists are somebody else's gift and stay.
 CREATE FUNCTION analytics_internal.regrant(database_role text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -112,45 +180,69 @@ DECLARE
     highest   integer;
     statement text;
 BEGIN
-    SELECT max(analytics_internal.level_rank(m.access_level)) INTO highest
-    FROM analytics.workspace_members AS m WHERE m.database_role = $1;
+    SELECT coalesce(max(analytics_internal.level_rank(h.access_level)), 0) INTO highest
+    FROM (
+        SELECT m.access_level FROM analytics.workspace_members AS m WHERE m.database_role = $1
+        UNION ALL
+        SELECT g.access_level FROM analytics_internal.trusted_gateways AS g WHERE g.database_role = $1
+    ) AS h;
 
-    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA analytics, analytics_internal FROM %I', $1);
-    EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA analytics, analytics_internal FROM %I', $1);
-    EXECUTE format('REVOKE ALL ON SCHEMA analytics, analytics_internal FROM %I', $1);
-    EXECUTE format('REVOKE ALL ON TYPE analytics.percentile_sketch, analytics.distinct_sketch, analytics.stats_summary FROM %I', $1);
+    -- Revoking comes first: what is taken from a whole table is taken from its columns, too.
     FOR statement IN
-        SELECT format('GRANT %s ON %s %s TO %I', p.privilege, p.object_type, p.object_name, $1)
-        FROM analytics_internal.level_privileges() AS p
-        WHERE analytics_internal.level_rank(p.access_level) <= highest
+        SELECT format(CASE WHEN min(p.rank) > highest THEN 'REVOKE %s ON %s %s FROM %I' ELSE 'GRANT %s ON %s %s TO %I' END,
+                      p.privilege, p.object_type, p.object_name, $1)
+        FROM (SELECT l.*, analytics_internal.level_rank(l.access_level) AS rank
+              FROM analytics_internal.level_privileges() AS l) AS p
+        GROUP BY p.privilege, p.object_type, p.object_name
+        ORDER BY min(p.rank) <= highest
     LOOP
         EXECUTE statement;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.regrant(text) IS
-    'Gives a database role exactly the object privileges of its highest level, none where it has no level any more.';
+    'Gives a database role the object privileges of its highest level, none where it has no level any more. Touches only privileges that level_privileges() lists.';
 
 -- A role of the same name that was made after a member was dropped is another one. The grants went with the first
--- (DROP ROLE insists on it), so whoever has none of its own, rather than through a group, is no member.
+-- (DROP ROLE insists on it), so whoever lacks the mark is no member. Nothing but regrant() gives the mark: a privilege
+-- on one column is in no GRANT ... ON ALL TABLES.
 CREATE FUNCTION analytics_internal.is_member_role(member_role oid) RETURNS boolean
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
-RETURN EXISTS (SELECT FROM pg_namespace AS n CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
-               WHERE n.nspname = 'analytics' AND a.grantee = member_role);
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM pg_attribute AS a CROSS JOIN LATERAL aclexplode(a.attacl) AS mark
+                   WHERE a.attrelid = 'analytics.workspace_members'::regclass AND a.attname = 'member_id'
+                     AND mark.grantee = member_role AND mark.privilege_type = 'REFERENCES')
+$$;
 COMMENT ON FUNCTION analytics_internal.is_member_role(oid) IS
-    'Whether a role has been given privileges by grant_access() itself. False for a new role that has the name of a dropped member.';
+    'Whether a role bears the mark of grant_access() or trust_gateway(). False for a new role that has the name of a dropped member.';
+
+CREATE FUNCTION analytics_internal.forget_namesake(database_role text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM analytics.workspace_members AS m
+    WHERE m.database_role = $1
+      AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = $1 AND analytics_internal.is_member_role(r.oid));
+    DELETE FROM analytics_internal.trusted_gateways AS g
+    WHERE g.database_role = $1
+      AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = $1 AND analytics_internal.is_member_role(r.oid))
+$$;
+COMMENT ON FUNCTION analytics_internal.forget_namesake(text) IS
+    'Removes what a dropped role of this name had. Nothing happens when the role is a member.';
 
 CREATE FUNCTION analytics_internal.regrant_all() RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT analytics_internal.regrant(m.database_role)
-    FROM (SELECT DISTINCT database_role FROM analytics.workspace_members WHERE database_role IS NOT NULL) AS m
+    FROM (SELECT database_role FROM analytics.workspace_members WHERE database_role IS NOT NULL
+          UNION SELECT database_role FROM analytics_internal.trusted_gateways) AS m
     JOIN pg_roles AS r ON r.rolname = m.database_role
     WHERE analytics_internal.is_member_role(r.oid)
 $$;
 COMMENT ON FUNCTION analytics_internal.regrant_all() IS
-    'Gives every member the object privileges of its level; called by setup(), which may have made new objects.';
+    'Gives every member and every trusted gateway the object privileges of its level; called by setup(), which may have made new objects.';
 
 CREATE FUNCTION analytics.grant_access(
     database_role text, workspace_id uuid, access_level text DEFAULT 'viewer', user_id uuid DEFAULT NULL) RETURNS void
@@ -198,8 +290,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
-    -- Changes of one workspace's members wait for each other, so that two owners cannot demote each other at once.
-    PERFORM FROM analytics.workspaces AS w WHERE w.workspace_id = $1 FOR UPDATE;
+    -- One change at a time: two owners cannot demote each other at once, and two GRANTs on one object would be an error.
+    PERFORM analytics_internal.lock_schema();
 
     -- Its privileges would be cut down to those of a level, and every question about access with them.
     IF $3 IS NOT NULL AND $2 = (SELECT pg_get_userbyid(c.relowner) FROM pg_class AS c
@@ -208,10 +300,7 @@ BEGIN
             'Give access to another role.');
     END IF;
 
-    -- A role of this name that is no member is a new one: the memberships are those of one that was dropped.
-    IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = $2 AND analytics_internal.is_member_role(r.oid)) THEN
-        DELETE FROM analytics.workspace_members AS m WHERE m.database_role = $2;
-    END IF;
+    PERFORM analytics_internal.forget_namesake($2);
 
     IF $3 IS DISTINCT FROM 'owner'
        AND EXISTS (SELECT FROM analytics.workspace_members AS m
@@ -245,6 +334,57 @@ END
 $$;
 COMMENT ON FUNCTION analytics_internal.apply_member_change(uuid, text, text, uuid, text) IS
     'Writes a change of a membership (NULL level: ends it) and adjusts the role''s object privileges. The caller was checked before.';
+
+-- For the owner of the tables, who alone may write trusted_gateways.
+CREATE FUNCTION analytics.trust_gateway(
+    database_role text, access_level text DEFAULT 'viewer', trusted boolean DEFAULT true) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    gateway pg_roles;
+BEGIN
+    PERFORM analytics_internal.require_schema();
+    IF $2 IS NULL OR analytics_internal.level_rank($2) IS NULL THEN
+        PERFORM analytics_internal.refuse_argument('access_level', $2, 'it is not a level of access',
+            'Use one of viewer, member, admin, owner.');
+    END IF;
+    IF $3 IS NULL THEN
+        PERFORM analytics_internal.refuse_argument('trusted', NULL, 'it is neither true nor false',
+            'Use true to trust the role, false to end it.');
+    END IF;
+    SELECT * INTO gateway FROM pg_roles AS r WHERE r.rolname = $1;
+    IF NOT FOUND AND $3 THEN
+        RAISE EXCEPTION 'role "%" does not exist', $1
+            USING ERRCODE = 'undefined_object', HINT = 'Create it with CREATE ROLE first.';
+    END IF;
+    IF $3 AND (gateway.rolsuper OR gateway.rolbypassrls
+               OR pg_has_role(gateway.oid, (SELECT c.relowner FROM pg_class AS c
+                                            WHERE c.oid = 'analytics.workspace_members'::regclass), 'MEMBER')) THEN
+        PERFORM analytics_internal.refuse_argument('database_role', $1, 'row security does not bind it',
+            'Use a role that is no superuser, has no BYPASSRLS and is no member of the owner of the tables.');
+    END IF;
+
+    PERFORM analytics_internal.lock_schema();
+    PERFORM analytics_internal.forget_namesake($1);
+    IF $3 THEN
+        INSERT INTO analytics_internal.trusted_gateways AS g (database_role, access_level) VALUES ($1, $2)
+        ON CONFLICT (database_role) DO UPDATE SET
+            access_level = excluded.access_level, declared_by = excluded.declared_by, declared_at = excluded.declared_at;
+    ELSE
+        DELETE FROM analytics_internal.trusted_gateways AS g WHERE g.database_role = $1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF gateway.oid IS NOT NULL THEN
+        PERFORM analytics_internal.regrant($1);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION analytics.trust_gateway(text, text, boolean) IS
+    'Declares that a database role is used by a gateway that verifies tokens (PostgREST, Supabase): while it is the current role, the claims in request.jwt.claims decide which workspaces it sees, at most at access_level, and memberships of the role do not count. Without claims it sees nothing. trusted => false ends it. For the owner of the tables. Errors: 22023 unknown level, or a role that row security does not bind, 42704 unknown role, 42501 not the owner.';
 
 CREATE FUNCTION analytics.access_report(workspace_id uuid DEFAULT NULL)
 RETURNS TABLE (
@@ -326,6 +466,7 @@ COMMENT ON FUNCTION analytics.accessible_workspaces(text) IS
     'Workspaces in which the current role has at least a level: viewer (default), member, admin or owner. Row security asks it once per statement. No rows for a role without access; the owner of the tables and superusers pass row security by. Errors: 22023 unknown level.';
 COMMENT ON FUNCTION analytics_internal.require_level(uuid, text) IS
     'Raises 42501 unless the current role has at least a level in a workspace or owns the tables; 22023 for a workspace that its owner does not find.';
+ALTER FUNCTION analytics.accessible_workspaces(text) ROWS 5;
 ALTER FUNCTION analytics_internal.require_level(uuid, text) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION analytics_internal.change_member(uuid, text, text, uuid) SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION analytics_internal.change_member(uuid, text, text, uuid) IS

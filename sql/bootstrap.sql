@@ -29,3 +29,6 @@ BEGIN
     END IF;
 END
 $bootstrap$;
+
+-- Before pgrx, which says IF NOT EXISTS: this schema must be new.
+CREATE SCHEMA analytics_internal;

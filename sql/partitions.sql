@@ -33,6 +33,7 @@ BEGIN
         'it lies before the oldest partition, which begins at ' || oldest::text,
         'Make room with SELECT analytics.ensure_partitions(since => ...), or run setup(default_partition => true).',
         oldest);
+    PERFORM analytics_internal.protect_partition(format('analytics.%I', parent || '_before')::regclass);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', parent || '_before',
         'Holds nothing: refuses rows older than the oldest partition, with a hint.');
 END
@@ -61,6 +62,7 @@ BEGIN
     END IF;
     EXECUTE format('ALTER TABLE analytics.%I ATTACH PARTITION analytics.%I FOR VALUES FROM (%L) TO (%L)',
         parent, partition, month, next_month);
+    PERFORM analytics_internal.protect_partition(format('analytics.%I', partition)::regclass);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', partition,
         format('Rows of %s that started in %s (UTC).', parent, to_char(month, 'YYYY-MM')));
     RETURN moved;
@@ -235,6 +237,7 @@ BEGIN
         EXECUTE format('DROP TABLE analytics.%I', parent || '_before');
     END IF;
     EXECUTE format('CREATE TABLE analytics.%I PARTITION OF analytics.%I DEFAULT', parent || '_default', parent);
+    PERFORM analytics_internal.protect_partition(format('analytics.%I', parent || '_default')::regclass);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', parent || '_default',
         format('Rows of %s whose month has no partition yet; ensure_partitions() moves them.', parent));
 END

@@ -1,53 +1,71 @@
-//! Who may see what. The rows come from `workspace_members`, which its owner reads on behalf of the asker: a tenant
-//! cannot read the table itself, and row security that asks itself would never end.
+//! Who may see what: the one question that row security and every function of the API ask.
+
+mod gateway;
+mod members;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
 use crate::errors::raise;
-use crate::query::read_one;
 use crate::roles::as_role;
-use crate::setup::relation_owner;
 use crate::workspaces::require_workspace;
 
-/// The workspaces in which the current role has at least a level.
+/// Levels of access, each with everything that those before it have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Viewer,
+    Member,
+    Admin,
+    Owner,
+}
+
+impl Level {
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "viewer" => Some(Self::Viewer),
+            "member" => Some(Self::Member),
+            "admin" => Some(Self::Admin),
+            "owner" => Some(Self::Owner),
+            _ => None,
+        }
+    }
+}
+
+/// A person for whom this session speaks, known by a verified claim and not by a database role.
+pub struct Identity {
+    pub workspace_ids: Vec<pgrx::Uuid>,
+    pub level: Level,
+}
+
+/// The workspaces in which the caller has at least a level.
 #[pg_extern(stable, parallel_safe)]
 fn accessible_workspaces(
     minimum_level: default!(&str, "'viewer'"),
 ) -> SetOfIterator<'static, pgrx::Uuid> {
-    SetOfIterator::new(workspaces_of_caller(minimum_level))
+    SetOfIterator::new(workspaces_of_caller(known_level(minimum_level)))
 }
 
-fn workspaces_of_caller(minimum_level: &str) -> Vec<pgrx::Uuid> {
-    require_known_level(minimum_level);
-    // SAFETY: reads the identity of the caller, before it is changed below.
-    let caller = unsafe { pg_sys::GetUserId() };
-    let sql = "SELECT DISTINCT m.workspace_id
-               FROM analytics.workspace_members AS m
-               JOIN pg_catalog.pg_roles AS r ON r.rolname = m.database_role
-               WHERE pg_catalog.pg_has_role($1, r.oid, 'USAGE')
-                 AND analytics_internal.is_member_role(r.oid)
-                 AND analytics_internal.level_rank(m.access_level) >= analytics_internal.level_rank($2)";
-    as_role(members_owner(), || {
-        Spi::connect(|client| {
-            let rows = client
-                .select(sql, None, &[caller.into(), minimum_level.into()])
-                .unwrap_or_report();
-            rows.filter_map(|row| row.get(1).unwrap_or_report())
-                .collect()
-        })
-    })
+/// The only place that decides. Whoever speaks for a person has what the person has, and nothing of the role's own.
+fn workspaces_of_caller(minimum: Level) -> Vec<pgrx::Uuid> {
+    // SAFETY: reads a variable of this backend.
+    let access = members::access_of(unsafe { pg_sys::GetUserId() });
+    match access.gateway.map(gateway::identity) {
+        Some(identity) if identity.level < minimum => Vec::new(),
+        Some(identity) => identity.workspace_ids,
+        None => access.workspaces_from(minimum),
+    }
 }
 
 #[pg_extern(schema = "analytics_internal", stable, parallel_safe)]
 fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
+    let minimum = known_level(minimum_level);
     require_workspace(workspace_id);
     if passes_row_security() {
         return;
     }
     // Compared here and not in SQL, where the caller's search_path could bring another = along.
-    if !workspace_id.is_some_and(|wanted| workspaces_of_caller(minimum_level).contains(&wanted)) {
+    if !workspace_id.is_some_and(|wanted| workspaces_of_caller(minimum).contains(&wanted)) {
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("this needs the level {minimum_level} in the workspace"),
@@ -73,7 +91,7 @@ fn change_member(
         user_id.into(),
         granted_by.into(),
     ];
-    as_role(members_owner(), || {
+    as_role(members::owner(), || {
         Spi::run_with_args(
             "SELECT analytics_internal.apply_member_change($1, $2, $3, $4, $5)",
             &arguments,
@@ -84,27 +102,38 @@ fn change_member(
 
 /// The owner of the tables, superusers and roles with BYPASSRLS see everything: Postgres says who does.
 pub fn passes_row_security() -> bool {
-    let sql = "SELECT NOT pg_catalog.row_security_active('analytics.workspaces'::regclass)";
-    read_one::<bool>(sql, &[]) == Some(true)
+    // SAFETY: a look-up for a table of ours; for one that is missing the answer is that there is no row security.
+    let answer = unsafe {
+        pg_sys::check_enable_rls(members::workspaces_table(), pg_sys::Oid::INVALID, true)
+    };
+    u32::try_from(answer) != Ok(pg_sys::CheckEnableRlsResult::RLS_ENABLED)
 }
 
-fn require_known_level(level: &str) {
-    if !["viewer", "member", "admin", "owner"].contains(&level) {
+fn known_level(word: &str) -> Level {
+    Level::parse(word).unwrap_or_else(|| {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("access_level \"{level}\" is not allowed: it is not a level of access"),
+            format!("access_level \"{word}\" is not allowed: it is not a level of access"),
             "Use one of viewer, member, admin, owner.",
         )
-    }
+    })
 }
 
-fn members_owner() -> pg_sys::Oid {
-    // SAFETY: look-ups by name that accept names which do not exist; runs inside a transaction.
+/// Removes what ANALYZE has kept about a column, for the owner of its table.
+#[pg_extern(schema = "analytics_internal")]
+fn drop_statistics(relation: pg_sys::Oid, column_number: i16) {
+    // SAFETY: look-ups that accept what does not exist; RemoveStatistics deletes rows of the catalogue, none for none.
     unsafe {
-        let schema = pg_sys::get_namespace_oid(c"analytics".as_ptr(), true);
-        relation_owner(pg_sys::get_relname_relid(
-            c"workspace_members".as_ptr(),
-            schema,
-        ))
+        let owner = crate::setup::relation_owner(relation);
+        if !pg_sys::has_privs_of_role(pg_sys::GetUserId(), owner) {
+            raise(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                "only the owner of a table may remove its statistics",
+                "Call it as the role that called analytics.setup().",
+            )
+        }
+        if column_number > 0 {
+            pg_sys::RemoveStatistics(relation, column_number);
+        }
     }
 }

@@ -110,7 +110,7 @@ pub unsafe extern "C-unwind" fn forget_admitted(fcinfo: pg_sys::FunctionCallInfo
 
 /// # Safety
 /// `fcinfo` is the call information of a function call.
-unsafe fn trigger_data(fcinfo: pg_sys::FunctionCallInfo) -> *mut pg_sys::TriggerData {
+pub unsafe fn trigger_data(fcinfo: pg_sys::FunctionCallInfo) -> *mut pg_sys::TriggerData {
     // SAFETY: the context is either NULL or a node whose tag says what it is.
     unsafe {
         let context = (*fcinfo).context;

@@ -73,6 +73,7 @@ extension_sql_file!(
         access::accessible_workspaces,
         access::require_level,
         access::change_member,
+        access::drop_statistics,
     ]
 );
 extension_sql_file!(

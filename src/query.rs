@@ -7,14 +7,47 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
-/// The first value of a query that only reads; none where there is no row or the value is NULL. For types that are
-/// passed by value.
-///
+/// A row of the result, readable while it is being visited.
+pub struct Row {
+    tuple: pg_sys::HeapTuple,
+    description: pg_sys::TupleDesc,
+}
+
+impl Row {
+    /// The value of a column, counted from 1, as a type that owns its bytes; none where it is NULL.
+    pub fn get<T: FromDatum + 'static>(&self, column: i32) -> Option<T> {
+        let mut is_null = false;
+        // SAFETY: the tuple belongs to the connection that is open while rows are visited; SPI checks the number.
+        unsafe {
+            let value =
+                pg_sys::SPI_getbinval(self.tuple, self.description, column, &raw mut is_null);
+            T::from_datum(value, is_null)
+        }
+    }
+}
+
+/// The first value of a query that only reads; none where there is no row or the value is NULL.
+pub fn read_one<T: FromDatum + 'static>(sql: &str, arguments: &[DatumWithOid]) -> Option<T> {
+    visit(sql, arguments, 1, |row| row.get(1)).pop().flatten()
+}
+
+/// What `look` makes of each row of a query that only reads.
+pub fn read_rows<R>(sql: &str, arguments: &[DatumWithOid], look: impl FnMut(&Row) -> R) -> Vec<R> {
+    visit(sql, arguments, 0, look)
+}
+
 /// `Spi::get_one` would assign a transaction id: a cost for every reader, and an error in a parallel worker and on a
 /// standby. `SpiClient::select` would be read-only until the transaction has written something, and then fail in the
 /// parallel part of a statement such as CREATE TABLE AS.
-pub fn read_one<T: FromDatum + IntoDatum>(sql: &str, arguments: &[DatumWithOid]) -> Option<T> {
-    let command = CString::new(sql).ok()?;
+fn visit<R>(
+    sql: &str,
+    arguments: &[DatumWithOid],
+    most: std::ffi::c_long,
+    mut look: impl FnMut(&Row) -> R,
+) -> Vec<R> {
+    let (Ok(command), Ok(count)) = (CString::new(sql), i32::try_from(arguments.len())) else {
+        return Vec::new();
+    };
     let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
     let mut values: Vec<pg_sys::Datum> = arguments
         .iter()
@@ -28,10 +61,9 @@ pub fn read_one<T: FromDatum + IntoDatum>(sql: &str, arguments: &[DatumWithOid])
         .iter()
         .map(|a| if a.datum().is_some() { b' ' } else { b'n' } as c_char)
         .collect();
-    let count = i32::try_from(arguments.len()).ok()?;
     Spi::connect(|_| {
-        // SAFETY: connected to SPI; the three vectors have `count` elements; a tuple table belongs to this connection
-        // and is read before it ends.
+        // SAFETY: connected to SPI; the three vectors have `count` elements; a tuple table belongs to this connection,
+        // has as many tuples as SPI has processed, and is read before the connection ends.
         unsafe {
             let status = pg_sys::SPI_execute_with_args(
                 command.as_ptr(),
@@ -40,17 +72,23 @@ pub fn read_one<T: FromDatum + IntoDatum>(sql: &str, arguments: &[DatumWithOid])
                 values.as_mut_ptr(),
                 nulls.as_ptr(),
                 true,
-                1,
+                most,
             );
             Spi::check_status(status).unwrap_or_report();
             let table = pg_sys::SPI_tuptable;
-            if table.is_null() || pg_sys::SPI_processed == 0 {
-                return None;
+            if table.is_null() {
+                return Vec::new();
             }
-            let mut is_null = false;
-            let value =
-                pg_sys::SPI_getbinval(*(*table).vals, (*table).tupdesc, 1, &raw mut is_null);
-            T::from_datum(value, is_null)
+            let found = usize::try_from(pg_sys::SPI_processed).unwrap_or(0);
+            std::slice::from_raw_parts((*table).vals, found)
+                .iter()
+                .map(|tuple| {
+                    look(&Row {
+                        tuple: *tuple,
+                        description: (*table).tupdesc,
+                    })
+                })
+                .collect()
         }
     })
 }

@@ -4,8 +4,13 @@ Three workspaces hold rows in which every text, id and number tells whose it is.
 taken from the catalog, so that a new one is tested before anybody thinks of it.
 """
 
+import itertools
+import json
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 import pytest
@@ -123,48 +128,84 @@ def fill(db: Database, workspace: str) -> None:
 
 
 @dataclass
+class Way:
+    """A way to come in: a database role, the letters of the workspaces it sees, and what it does on arrival."""
+
+    role: str
+    sees: str
+    arrive: Callable[[psycopg.Connection], object] = lambda connection: None
+
+
+@dataclass
 class World:
     db: Database
-    roles: dict[str, str] = field(default_factory=dict)
-    sees: dict[str, str] = field(default_factory=dict)  # role key -> letters of its workspaces
+    ways: dict[str, Way] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> dict[str, str]:
+        return {key: way.role for key, way in self.ways.items()}
+
+    @property
+    def sees(self) -> dict[str, str]:
+        return {key: way.sees for key, way in self.ways.items()}
 
     def foreign(self, key: str) -> str:
-        return "".join(w for w in "ABC" if w not in self.sees[key])
+        return "".join(w for w in "ABC" if w not in self.ways[key].sees)
 
-    def connect(self, key: str, **kwargs) -> psycopg.Connection:
-        return self.db.connect(role=self.roles[key], **kwargs)
+    def connect(self, key: str, db: Database | None = None, **kwargs) -> psycopg.Connection:
+        connection = (db or self.db).connect(role=self.ways[key].role, **kwargs)
+        self.ways[key].arrive(connection)
+        return connection
 
 
 def grant(db: Database, role: str, workspace: str, level: str = "viewer") -> None:
     db.execute("SELECT analytics.grant_access(%s, %s, %s)", [role, uid(workspace), level])
 
 
+def claim(connection: psycopg.Connection, claims: object) -> None:
+    """What PostgREST does with the claims of a token that it has verified."""
+    text = claims if isinstance(claims, str) else json.dumps(claims)
+    connection.execute("SELECT set_config('request.jwt.claims', %s, false)", [text])
+
+
 @pytest.fixture
 def world(db, make_role) -> World:
+    """Three workspaces, and every way to come in: what is added here is tested by everything below."""
     for workspace in "ABC":
         fill(db, workspace)
-    world = World(db)
+    ways: dict[str, Way] = {}
+
     for level in LEVELS:
-        world.roles[level] = make_role(level)
-        world.sees[level] = "A"
-        grant(db, world.roles[level], "A", level)
-    world.roles |= {"both": make_role("both"), "none": make_role("none"), "heir": make_role("heir")}
-    world.sees |= {"both": "AB", "none": "", "heir": "A"}
-    grant(db, world.roles["both"], "A")
-    grant(db, world.roles["both"], "B", "member")
+        ways[level] = Way(make_role(level), "A")
+        grant(db, ways[level].role, "A", level)
+    ways["both"] = Way(make_role("both"), "AB")
+    grant(db, ways["both"].role, "A")
+    grant(db, ways["both"].role, "B", "member")
+    ways["none"] = Way(make_role("none"), "")
+    ways["heir"] = Way(make_role("heir"), "A")
     group = make_role("team", "NOLOGIN")
     grant(db, group, "A")
-    db.execute(f"GRANT {group} TO {world.roles['heir']}")
+    db.execute(f"GRANT {group} TO {ways['heir'].role}")
+
+    # A gateway sees what the claims say, and nothing of what the role was given itself.
+    for ceiling in ("viewer", "owner"):
+        role = make_role(f"gateway_{ceiling}")
+        grant(db, role, "C", "member")
+        db.execute("SELECT analytics.trust_gateway(%s, %s)", [role, ceiling])
+        claims = {"sub": uid("A", "c1"), "workspaceId": uid("A"), "workspaces": [uid("A")], "role": "owner"}
+        ways[f"gateway {ceiling}"] = Way(role, "A", partial(claim, claims=claims))
+    ways["gateway both"] = Way(role, "AB", partial(claim, claims={"workspaces": [uid("A"), uid("B")]}))
+    ways["gateway silent"] = Way(role, "")
+
     # Members of the others carry a mark, too.
     for workspace in "BC":
         role = make_role(f"{marker(workspace).lower()}_boss")
         db.execute(
             "SELECT analytics.grant_access(%s, %s, 'owner', %s)", [role, uid(workspace), uid(workspace, "c1")]
         )
-        world.roles[f"boss {workspace}"] = role
-        world.sees[f"boss {workspace}"] = workspace
+        ways[f"boss {workspace}"] = Way(role, workspace)
     db.execute("ANALYZE")
-    return world
+    return World(db, ways)
 
 
 def said(error: psycopg.Error) -> str:
@@ -265,7 +306,9 @@ def routines(db: Database) -> list[Routine]:
         [SCHEMAS],
     )
     return [
-        Routine(name, kind, volatility, list(zip([*names, *[""] * len(types)], types)), required)
+        Routine(
+            name, kind, volatility, list(zip([*names, *[""] * len(types)], types, strict=False)), required
+        )
         for name, kind, volatility, names, types, required, _ in rows
     ]
 
@@ -489,7 +532,7 @@ def test_search_path(world):
 
 
 def test_row_security_off(world):
-    for key in LEVELS:
+    for key in world.ways:
         with world.connect(key) as connection:
             connection.execute("SET row_security = off")
             for name, has_workspace in relations(world.db):
@@ -656,7 +699,7 @@ def test_revoke_removes_everything(world):
     db = world.db
     assert privileges(db, world.roles["none"]) == []
     held = [set(privileges(db, world.roles[level])) for level in LEVELS]
-    for lower, higher in zip(held, held[1:]):
+    for lower, higher in itertools.pairwise(held):
         assert lower < higher, "a level has what the levels below it have, and more"
     # Down by one level at a time: exactly what a role has that was given that level at once.
     role = world.roles["owner"]
@@ -835,6 +878,319 @@ def test_parallel_workers(world):
         refused(connection, "SELECT * FROM analytics.list_agents(%s)", [uid("C")])
 
 
+def test_every_statement_asks_once(world):
+    """An InitPlan that runs once, however many rows and partitions the statement reads."""
+    many = "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) SELECT %s, %s, 'running' FROM generate_series(1, 500)"
+    world.db.execute(many, [uid("A"), uid("A", "a1")])
+    with world.connect("viewer") as connection:
+        plan = (
+            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT count(*) FROM analytics.agent_runs"
+        )
+        lines = [row[0] for row in connection.execute(plan)]
+    asked = [n for n, line in enumerate(lines) if "InitPlan" in line]
+    assert len(asked) == 1, lines
+    assert "loops=1)" in lines[asked[0] + 1], lines
+    assert sum("Seq Scan" in line or "Index" in line for line in lines) > 2, lines
+
+
+def names_seen(connection: psycopg.Connection) -> str:
+    """The letters of the workspaces that a session sees now, nothing where it may not even ask."""
+    state, text = attempt(connection, "SELECT name FROM analytics.workspaces")
+    assert state in (None, REFUSED), text
+    return "".join(w for w in "ABC" if marker(w) in text)
+
+
+CHANGES = {
+    "revoke": ("SELECT analytics.revoke_access('{both}', '{B}')", "A"),
+    "grant": ("SELECT analytics.grant_access('{both}', '{C}')", "ABC"),
+    "delete": ("DELETE FROM analytics.workspace_members WHERE workspace_id = '{B}'", "A"),
+    "truncate": ("TRUNCATE analytics.workspace_members", ""),
+    "replicate": (
+        "BEGIN; SET LOCAL session_replication_role = replica;"
+        " DELETE FROM analytics.workspace_members WHERE workspace_id = '{B}'; COMMIT",
+        "A",
+    ),
+    "drop workspace": ("DELETE FROM analytics.workspaces WHERE workspace_id = '{B}'", "A"),
+    "join": ('GRANT "{boss C}" TO {both}', "ABC"),
+    "rename": ("ALTER ROLE {both} RENAME TO {both}_new", ""),
+    "drop owned": ("DROP OWNED BY {both}", ""),
+    "gateway": ("SELECT analytics.trust_gateway('{both}')", ""),
+}
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["between", "inside a transaction"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_reach_open_sessions(world, change, inside):
+    """What a backend remembers never outlives a change, not even in a transaction that holds its locks already."""
+    statement, expected = CHANGES[change]
+    names = {**world.roles, **{w: uid(w) for w in "ABC"}}
+    # TRUNCATE and DROP OWNED wait for readers; that is not the question here.
+    if inside and change in ("truncate",):
+        pytest.skip("waits for the open transaction")
+    with world.connect("both") as connection:
+        assert names_seen(connection) == "AB"
+        if inside:
+            connection.execute("BEGIN")
+        for _ in range(7):
+            assert names_seen(connection) == "AB"
+        world.db.execute(statement.format_map(names))
+        assert names_seen(connection) == expected
+        if inside:
+            connection.execute("ROLLBACK")
+        assert names_seen(connection) == expected
+    if change == "rename":
+        world.db.execute("ALTER ROLE {both}_new RENAME TO {both}".format_map(names))
+
+
+def test_changes_that_are_taken_back(world):
+    """A grant that rolls back, wholly or to a savepoint, leaves nothing, though the session has used it."""
+    with world.db.connect() as connection:
+
+        def seen() -> str:
+            connection.execute(f"SET LOCAL ROLE {world.roles['none']}")
+            letters = names_seen(connection)
+            connection.execute("RESET ROLE")
+            return letters
+
+        connection.execute("BEGIN")
+        assert seen() == ""
+        connection.execute("SAVEPOINT before")
+        connection.execute("SELECT analytics.grant_access(%s, %s)", [world.roles["none"], uid("A")])
+        assert seen() == "A"
+        connection.execute("ROLLBACK TO before")
+        assert seen() == ""
+        connection.execute("SELECT analytics.grant_access(%s, %s)", [world.roles["none"], uid("B")])
+        assert seen() == "B"
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN")
+        assert seen() == ""
+        connection.execute("ROLLBACK")
+
+
+def test_old_snapshots_do_not_bring_back_what_was_revoked(world):
+    with world.connect("both", autocommit=False) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert names_seen(connection) == "AB"
+        world.db.execute("SELECT analytics.revoke_access(%s, %s)", [world.roles["both"], uid("B")])
+        assert names_seen(connection) == "A"
+
+
+def test_grants_at_once(world, make_role, background):
+    """GRANTs on the same objects by two sessions at once would be "tuple concurrently updated"."""
+    roles = [make_role("crowd") for _ in range(4)]
+
+    def work(role: str) -> None:
+        with world.db.connect() as connection:
+            for n in range(6):
+                connection.execute(
+                    "SELECT analytics.grant_access(%s, %s, %s)", [role, uid("ABC"[n % 3]), LEVELS[n % 4]]
+                )
+                connection.execute("SELECT analytics.revoke_access(%s, %s)", [role, uid("C")])
+
+    for future in [background(work, role) for role in roles]:
+        future.result(120)
+    assert [privileges(world.db, role) for role in roles] == [privileges(world.db, roles[0])] * 4
+
+
+GIFTS = [
+    "GRANT DELETE, TRIGGER ON analytics.agent_runs TO {role}",
+    "GRANT SELECT (name) ON analytics_internal.settings TO {role}",
+    "GRANT SELECT ON analytics.agent_runs_default TO {role}",
+    "GRANT EXECUTE ON FUNCTION analytics.ensure_partitions TO {role}",
+    "GRANT CREATE ON SCHEMA analytics TO {role}",
+]
+
+
+def test_gifts_of_others_stay(world):
+    """Privileges that no level lists are not touched by a change of level, its end, or setup()."""
+    db, role = world.db, world.roles["none"]
+    for gift in GIFTS:
+        db.execute(gift.format(role=role))
+    # Without USAGE of the schemas some of these cannot be told from none by asking; the catalogue tells.
+    held = (
+        "SELECT c.oid::regclass::text, a.privilege_type FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE a.grantee = %(r)s::regrole"
+        " UNION ALL SELECT a.attrelid::regclass || '.' || a.attname, x.privilege_type FROM pg_attribute AS a,"
+        " aclexplode(a.attacl) AS x WHERE x.grantee = %(r)s::regrole"
+        " UNION ALL SELECT p.oid::regprocedure::text, a.privilege_type FROM pg_proc AS p, aclexplode(p.proacl) AS a WHERE a.grantee = %(r)s::regrole"
+        " UNION ALL SELECT n.nspname, a.privilege_type FROM pg_namespace AS n, aclexplode(n.nspacl) AS a WHERE a.grantee = %(r)s::regrole"
+        " ORDER BY 1, 2"
+    )
+    gifts = db.rows(held, {"r": role})
+    assert len(gifts) == 6
+    for level in ("owner", "viewer"):
+        grant(db, role, "A", level)
+        assert set(gifts) < set(db.rows(held, {"r": role}))
+    db.execute("SELECT count(*) FROM analytics.setup()")
+    assert set(gifts) < set(db.rows(held, {"r": role}))
+    db.execute("SELECT analytics.revoke_access(%s, %s)", [role, uid("A")])
+    assert db.rows(held, {"r": role}) == gifts
+
+
+@pytest.mark.parametrize("key", LEVELS)
+def test_nobody_locks_a_table(world, key):
+    """UPDATE on the columns is enough for UPDATE, and not for LOCK TABLE."""
+    with world.connect(key) as connection:
+        for name, _ in relations(world.db, "rp"):
+            for mode in ("SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"):
+                refused(connection, f"LOCK TABLE {name} IN {mode} MODE")
+
+
+def test_partitions_show_nothing(world):
+    """Not even to those who may read every table; the months to come, those of late rows and the guard included."""
+    db = world.db
+    db.execute("SELECT * FROM analytics.ensure_partitions(6, '2019-01-01')")
+    leaves = [
+        name
+        for name, _ in relations(db, "r")
+        if db.value("SELECT relispartition FROM pg_class WHERE oid = %s::regclass", [name])
+    ]
+    assert len(leaves) > 90
+    reader = world.roles["viewer"]
+    db.execute(f"GRANT pg_read_all_data TO {reader}")
+    with world.connect("viewer") as connection:
+        for name in leaves:
+            assert connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,), name
+        assert connection.execute("SELECT count(*) FROM analytics.agent_runs").fetchone() == (2,)
+    assert sum(db.value(f"SELECT count(*) FROM {name}") for name in leaves) == 6
+    db.execute("TRUNCATE analytics.agent_runs CASCADE")
+    db.execute("SELECT count(*) FROM analytics.setup(default_partition => false)")
+    unprotected = "SELECT relname FROM pg_class WHERE relnamespace = 'analytics'::regnamespace AND relispartition AND relkind = 'r' AND NOT relrowsecurity"
+    assert db.rows(unprotected) == []
+    assert db.value("SELECT to_regclass('analytics.agent_runs_before') IS NOT NULL")
+
+
+# Columns with words that many rows share: ANALYZE may know them, for better plans.
+SHARED_WORDS = {
+    "access_level", "agent_type", "agent_version", "business_impact", "effort_level", "error_category",
+    "error_severity", "error_type", "feedback_category", "lifecycle_state", "model_name", "model_provider", "plan",
+    "sentiment", "status", "suggestion_type", "time_zone", "trigger_source",
+}  # fmt: skip
+TEXTS = """
+    SELECT a.attrelid::regclass::text, a.attname, coalesce(a.attstattarget, -1) = 0
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+    WHERE c.relnamespace::regnamespace::text = ANY (%s) AND c.relkind IN ('r', 'p') AND c.relrowsecurity
+      AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid IN ('text'::regtype, 'jsonb'::regtype) ORDER BY 1, 2"""
+
+
+def test_free_text_is_hidden_from_statistics(world):
+    """In every table and partition, those made later included; a new column must be put on one side."""
+    world.db.execute("SELECT * FROM analytics.ensure_partitions(5)")
+    columns = world.db.rows(TEXTS, [SCHEMAS])
+    assert len(columns) > 100
+    for table, column, hidden in columns:
+        assert hidden != (column in SHARED_WORDS), f"{table}.{column}"
+
+
+def estimate(connection: psycopg.Connection, table: str, condition: str) -> float:
+    plan = connection.execute(f"EXPLAIN (FORMAT JSON) SELECT FROM {table} WHERE {condition}").fetchone()[0]
+    return plan[0]["Plan"]["Plan Rows"]
+
+
+def test_estimates_tell_nothing_about_texts(world):
+    """However often others write a word, EXPLAIN gives the same number for it as for any other."""
+    db = world.db
+    fill_errors = (
+        "INSERT INTO analytics.agent_errors (workspace_id, agent_id, error_type, error_message)"
+        " SELECT %s, %s, 'x', %s FROM generate_series(1, 2000)"
+    )
+    # Statistics that were there before are removed, too.
+    db.execute("ALTER TABLE analytics.agent_errors ALTER COLUMN error_message SET STATISTICS 100")
+    db.execute(fill_errors, [uid("B"), uid("B", "a1"), "the secret"])
+    db.execute(fill_errors, [uid("A"), uid("A", "a1"), "nothing"])
+    db.execute("ANALYZE analytics.agent_errors")
+    guesses = ["error_message = 'the secret'", "error_message = 'not said'"]
+    with world.connect("viewer") as connection:
+        one, other = (estimate(connection, "analytics.agent_errors", guess) for guess in guesses)
+        assert one > 10 * other, "otherwise the comparison below would prove nothing"
+        db.execute("SELECT analytics_internal.hide_values('analytics.agent_errors', 'error_message')")
+        for _ in range(2):
+            one, other = (estimate(connection, "analytics.agent_errors", guess) for guess in guesses)
+            assert one == other
+            db.execute("ANALYZE analytics.agent_errors")
+    known = "SELECT count(*) FROM pg_stats WHERE tablename = 'agent_errors' AND attname = %s"
+    assert (db.value(known, ["error_message"]), db.value(known, ["error_type"])) == (0, 1)
+
+
+def test_only_the_owner_removes_statistics(world):
+    db, role = world.db, world.roles["owner"]
+    db.execute(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA analytics_internal TO {role}")
+    with world.connect("owner") as connection:
+        for table in ("pg_catalog.pg_authid", "analytics.agents"):
+            refused(
+                connection, f"SELECT analytics_internal.drop_statistics('{table}'::regclass, 1::smallint)"
+            )
+        refused(connection, "SELECT analytics_internal.drop_statistics(0::oid, 1::smallint)")
+        refused(connection, "SELECT analytics_internal.hide_values('analytics.agents', 'name')")
+
+
+def test_plans_show_nothing_foreign(world):
+    """EXPLAIN of every relation, with what it filtered."""
+    for key in world.ways:
+        with world.connect(key) as connection:
+            for name, _ in relations(world.db):
+                for options in ("VERBOSE", "ANALYZE, VERBOSE, TIMING OFF"):
+                    _, text = attempt(connection, f"EXPLAIN ({options}) SELECT * FROM {name}")
+                    assert not leak(text, world.foreign(key)), f"{key}, {name}: {text}"
+
+
+def test_nothing_is_announced(world):
+    """NOTIFY reaches every session of the database, whatever it may read: nothing of ours uses it."""
+    talkative = "SELECT oid::regprocedure FROM pg_proc WHERE pronamespace::regnamespace::text = ANY (%s) AND prosrc ~* 'notify'"
+    assert world.db.rows(talkative, [SCHEMAS]) == []
+
+
+def test_members_discover_agents(world):
+    """The triggers and foreign keys of a row that a member writes work as for the owner of the tables."""
+    db, new = world.db, uid("A", "e1")
+    insert = "INSERT INTO analytics.agent_runs (workspace_id, agent_id, run_id, status) VALUES (%s, %s, %s, 'running')"
+    listed = "SELECT count(*) FROM analytics.list_agents(%s) WHERE agent_id = %s"
+    with world.connect("member") as connection, db.connect(autocommit=False) as first:
+        # Somebody else is registering the same agent: it is noted, and the member does not wait.
+        first.execute(insert, [uid("A"), new, uid("A", "f1")])
+        connection.execute("SET lock_timeout = '5s'")
+        connection.execute(insert, [uid("A"), new, uid("A", "f2")])
+        assert connection.execute(listed, [uid("A"), new]).fetchone() == (1,)
+        first.rollback()
+        connection.execute(insert, [uid("A"), uid("A", "e2"), uid("A", "f3")])
+        assert connection.execute(listed, [uid("A"), uid("A", "e2")]).fetchone() == (1,)
+        # The foreign key of an error looks for the run with the rights of the tables' owner.
+        error = "SELECT analytics.record_error(%s, %s, 'x', agent_run_id => %s)"
+        connection.execute(error, [uid("A"), new, uid("A", "f2")])
+        refused(connection, error, [uid("A"), new, uid("B", "b1")], state="23503")
+    # COPY is for those whom row security does not bind; triggers see its rows, too.
+    with db.connect() as connection, connection.cursor() as cursor:
+        with cursor.copy("COPY analytics.agent_runs (workspace_id, agent_id, status) FROM STDIN") as copy:
+            copy.write(f"{uid('A')}\t{uid('A', 'e3')}\trunning\n")
+        assert connection.execute(listed, [uid("A"), uid("A", "e3")]).fetchone() == (1,)
+
+
+WEIRD = ['we"ird', "we'ird", "we; DROP TABLE analytics.agents; --", "Ünï code", "$$", "%I%L%s", "analytics"]
+
+
+@pytest.mark.parametrize("name", WEIRD)
+def test_names_are_never_run(world, server, name):
+    """Role names with everything that could break out of a statement."""
+    db, identifier = world.db, sql.Identifier(name)
+    server.admin().execute(sql.SQL("CREATE ROLE {} LOGIN").format(identifier))
+    try:
+        with world.connect("owner") as owner:
+            owner.execute("SELECT analytics.grant_access(%s, %s, 'member')", [name, uid("A")])
+        db.execute("SELECT analytics.set_role_limits(%s, '5s', 3)", [name])
+        db.execute("SELECT analytics.trust_gateway(%s)", [name])
+        with db.connect(role=name) as connection:
+            assert names_seen(connection) == ""
+            assert connection.execute("SHOW statement_timeout").fetchone() == ("5s",)
+            claim(connection, {"workspaces": [uid("A")]})
+            assert names_seen(connection) == "A"
+        db.execute("SELECT analytics.trust_gateway(%s, trusted => false)", [name])
+        db.execute("SELECT analytics.revoke_access(%s, %s)", [name, uid("A")])
+        assert db.rows("SELECT FROM analytics.workspace_members WHERE database_role = %s", [name]) == []
+        assert db.value("SELECT count(*) FROM analytics.agents") == 3
+        # Nothing keeps the role.
+    finally:
+        server.admin().execute(sql.SQL("DROP ROLE {}").format(identifier))
+
+
 def test_dump_and_restore(world, tmp_path):
     """Policies, members and grants come back; the same roles see the same rows."""
     db, archive = world.db, tmp_path / "dump"
@@ -850,7 +1206,7 @@ def test_dump_and_restore(world, tmp_path):
         assert copy.contents() == db.contents()
         for key, role in world.roles.items():
             assert privileges(copy, role) == privileges(db, role), key
-            with copy.connect(role=role) as connection:
+            with world.connect(key, copy) as connection:
                 state, text = attempt(connection, "SELECT name FROM analytics.workspaces ORDER BY 1")
                 assert (state, text) == (
                     None,
@@ -864,11 +1220,27 @@ def test_dump_and_restore(world, tmp_path):
 
 
 def test_role_limits(world):
+    """They hold: a statement ends in time, one connection too many is refused."""
     role = world.roles["viewer"]
     world.db.execute("SELECT analytics.set_role_limits(%s, '250 ms', 1, 12)", [role])
     with world.db.connect(role=role) as connection:
         assert connection.execute("SHOW work_mem").fetchone() == ("12MB",)
+        started = time.monotonic()
         with pytest.raises(psycopg.errors.QueryCanceled):
-            connection.execute("SELECT pg_sleep(20)")
+            connection.execute("SELECT count(*) FROM analytics.agent_runs AS a, pg_sleep(20)")
+        assert time.monotonic() - started < 10
         with pytest.raises(psycopg.OperationalError, match="too many connections"):
             world.db.connect(role=role)
+        # NULL leaves what is there; nothing and everything are possible, too.
+        world.db.execute("SELECT analytics.set_role_limits(%s, NULL, 2)", [role])
+        with world.db.connect(role=role) as second:
+            assert second.execute("SHOW statement_timeout").fetchone() == ("250ms",)
+    world.db.execute("SELECT analytics.set_role_limits(%s, '0', -1)", [role])
+    with world.db.connect(role=role) as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
+    for arguments in ("'-1 s'", "'25 days'", "'1s', -2", "'1s', NULL, 0", "'1s', NULL, 2097152"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as caught:
+            world.db.execute(f"SELECT analytics.set_role_limits('{role}', {arguments})")
+        assert caught.value.diag.message_hint
+    with pytest.raises(psycopg.errors.UndefinedObject):
+        world.db.execute("SELECT analytics.set_role_limits('no_such_role')")

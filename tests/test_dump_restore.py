@@ -1,5 +1,6 @@
 """pg_dump and restore: nothing is lost, nothing complains, and what users added to our tables is there too."""
 
+import json
 import subprocess
 
 import pytest
@@ -24,6 +25,7 @@ CREATE INDEX by_metadata ON analytics.agent_errors USING gin (error_context json
 ALTER TABLE analytics.agents ADD CONSTRAINT short_name CHECK (length(name) < 200);
 CREATE POLICY one_team ON analytics.agent_runs AS RESTRICTIVE FOR SELECT TO {reader} USING (team = 'red');
 SELECT analytics.grant_access('{reader}', workspace_id) FROM analytics.workspaces;
+SELECT analytics.trust_gateway('dump_gateway', 'member');
 GRANT UPDATE (name, description) ON analytics.agents TO {reader};
 GRANT EXECUTE ON FUNCTION analytics.ensure_partitions TO {reader};
 CREATE TRIGGER note AFTER INSERT ON analytics.agent_runs FOR EACH ROW EXECUTE FUNCTION public.note();
@@ -48,6 +50,22 @@ LISTS = """
     SELECT w.workspace_id, l.* FROM analytics.workspaces AS w,
         LATERAL analytics.list_agents(w.workspace_id, 'all') AS l
     ORDER BY w.workspace_id, l.agent_id"""
+
+
+WORKSPACES = "SELECT workspace_id FROM analytics.workspaces"
+
+# What the dump says about rights, besides, as the catalogue sees it.
+RIGHTS = """
+    SELECT c.oid::regclass::text, c.relrowsecurity,
+           (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(coalesce(c.relacl, acldefault('r', c.relowner))) AS a),
+           (SELECT array_agg(p.polname || pg_get_expr(coalesce(p.polqual, p.polwithcheck), c.oid) ORDER BY p.polname)
+            FROM pg_policy AS p WHERE p.polrelid = c.oid),
+           (SELECT array_agg(concat_ws(' ', a.attname, a.attstattarget = 0, x.a) ORDER BY a.attname, x.a::text)
+            FROM pg_attribute AS a LEFT JOIN LATERAL unnest(a.attacl) AS x (a) ON true
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+    FROM pg_class AS c
+    WHERE c.relnamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'v')
+    ORDER BY 1"""
 
 
 def checked(done: subprocess.CompletedProcess) -> None:
@@ -96,7 +114,7 @@ def fill(database: Database) -> None:
 @pytest.fixture(scope="module", params=["native", "none"])
 def source(server: Server, request: pytest.FixtureRequest):
     """A database with data and with things that users added to our tables."""
-    server.admin().execute("CREATE ROLE dump_reader LOGIN")
+    server.admin().execute("CREATE ROLE dump_reader LOGIN; CREATE ROLE dump_gateway LOGIN")
     database = server.create_database()
     database.execute("CREATE EXTENSION shadower_analytics")
     database.execute("SELECT * FROM analytics.setup(partitioning => %s)", [request.param])
@@ -108,7 +126,7 @@ def source(server: Server, request: pytest.FixtureRequest):
     database.execute("REFRESH MATERIALIZED VIEW public.totals")
     yield database
     server.drop_database(database)
-    server.admin().execute("DROP ROLE dump_reader")
+    server.admin().execute("DROP ROLE dump_reader, dump_gateway")
 
 
 @pytest.fixture
@@ -141,6 +159,12 @@ def test_dump_and_restore(source, target, fmt, tmp_path):
     assert 0 < red < 3002
     assert reading.execute("SELECT count(*) FROM analytics.agent_runs").fetchone() == (red,)
     assert reading.execute("SELECT count(*) FROM analytics.agent_run_details").fetchone() == (red,)
+    claims = json.dumps({"workspaces": [str(workspace) for (workspace,) in source.rows(WORKSPACES)]})
+    calling = target.connect("dump_gateway")
+    assert calling.execute("SELECT count(*) FROM analytics.agent_runs").fetchone() == (0,)
+    calling.execute("SELECT set_config('request.jwt.claims', %s, false)", [claims])
+    assert calling.execute("SELECT count(*) FROM analytics.agent_runs").fetchone() == (3002,)
+    assert target.rows(RIGHTS) == source.rows(RIGHTS)
     assert target.value("SELECT sum(count) FROM public.totals") == 3002
     goes_on(target)
 
@@ -181,8 +205,12 @@ def goes_on(database: Database) -> None:
     assert database.value(runs) == 0
     assert database.value("SELECT count(*) FROM analytics.agent_errors") == errors_before - 2
     database.execute("DELETE FROM analytics.workspaces")
-    emptied = {name for name, (count, _) in database.contents().items() if count == 0}
-    assert emptied == {name for name in database.contents() if not name.startswith("analytics_internal.s")}
+    filled = {name for name, (count, _) in database.contents().items() if count > 0}
+    assert filled == {
+        "analytics_internal.schema_migrations",
+        "analytics_internal.settings",
+        "analytics_internal.trusted_gateways",
+    }
 
 
 def test_a_difference_is_noticed(source, target, tmp_path):
