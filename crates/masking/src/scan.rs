@@ -131,7 +131,7 @@ impl<'a> Scanner<'a> {
             return Some(found);
         }
         let name_end = run_end(near(rest, LONGEST_NAME), 0, |c| {
-            c.is_ascii_alphanumeric() || "_-.".contains(c)
+            c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
         });
         // A random word before what it may be a name of, because names stay.
         key(rest, name_end)
@@ -151,13 +151,17 @@ impl<'a> Scanner<'a> {
     /// The end of an address whose name starts here.
     fn email_end(&mut self, at: usize) -> Option<usize> {
         if self.local_end <= at {
-            self.local_end = run_end(self.text, at, |c| is_word(c) || "._%+'-".contains(c));
+            self.local_end = run_end(self.text, at, |c| {
+                is_word(c) || matches!(c, '.' | '_' | '%' | '+' | '\'' | '-')
+            });
         }
         let name = self.text.get(at..self.local_end)?;
         let domain = if self.rest(self.local_end).starts_with('@') {
             self.local_end + 1
         } else {
-            at + near(name, FAR).find("%40").filter(|name| *name > 0)? + 3
+            let name = near(name, FAR);
+            name.find('%')?;
+            at + name.find("%40").filter(|name| *name > 0)? + 3
         };
         let end = run_end(self.text, domain, |c| is_word(c) || c == '.' || c == '-');
         let host = self.text.get(domain..end)?.trim_end_matches(['.', '-']);
