@@ -44,7 +44,8 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(4, "0004", "access"),
 ];
 
-pub const VIEWS: &[View] = &[view!("agents")];
+/// In the order in which they are made: those of agents read those of masking.
+pub const VIEWS: &[View] = &[view!("masking"), view!("agents")];
 
 /// The schema version that this library needs.
 pub fn newest_version() -> i32 {

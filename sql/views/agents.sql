@@ -27,7 +27,7 @@ SELECT
     r.error_type,
     r.error_message,
     r.user_rating
-FROM analytics.agent_runs AS r
+FROM analytics.agent_runs_masked AS r
 JOIN analytics.workspaces AS w USING (workspace_id)
 LEFT JOIN analytics.agents AS a USING (workspace_id, agent_id);
 
@@ -55,5 +55,5 @@ COMMENT ON COLUMN analytics.agent_run_details.completion_tokens IS 'Tokens recei
 COMMENT ON COLUMN analytics.agent_run_details.model_name IS 'Model that answered.';
 COMMENT ON COLUMN analytics.agent_run_details.model_provider IS 'Provider of the model.';
 COMMENT ON COLUMN analytics.agent_run_details.error_type IS 'Kind of error that ended the run.';
-COMMENT ON COLUMN analytics.agent_run_details.error_message IS 'Message of that error.';
+COMMENT ON COLUMN analytics.agent_run_details.error_message IS 'Message of that error; masked and cut to 200 characters for readers who are not admin of the workspace.';
 COMMENT ON COLUMN analytics.agent_run_details.user_rating IS 'Rating of the run by its user, 1 to 5.';
