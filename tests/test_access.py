@@ -507,11 +507,9 @@ def test_search_path(world):
             "SELECT * FROM analytics.access_report()",
         ]
         for query in queries:
-            try:
-                rows = connection.execute(query)
-                assert not leak(rows.fetchall(), "BC"), query
-            except psycopg.Error as error:
-                assert error.sqlstate == REFUSED, f"{query}: {error}"
+            state, text = attempt(connection, query)
+            assert state in (None, REFUSED), f"{query}: {text}"
+            assert not leak(text, "BC"), query
         for query in (
             f"SELECT analytics_internal.change_member('{uid('B')}', '{me}', 'owner', NULL)",
             f"SELECT analytics_internal.require_level('{uid('B')}', 'viewer')",
@@ -545,6 +543,18 @@ def test_row_security_off(world):
                 )
 
 
+def copied(connection: psycopg.Connection, command: str, values: str) -> tuple[str | None, str]:
+    """As attempt(), for COPY in either direction."""
+    try:
+        with connection.cursor() as cursor, cursor.copy(command) as copy:
+            if "TO STDOUT" in command:
+                return None, b"".join(copy).decode()
+            copy.write(values.replace("'", "").replace(", ", "\t") + "\n")
+        return None, ""
+    except psycopg.Error as error:
+        return error.sqlstate, said(error)
+
+
 def test_writing_elsewhere(world):
     with world.connect("owner") as connection:
         before = world.db.contents()
@@ -560,17 +570,11 @@ def test_writing_elsewhere(world):
             state, text = attempt(connection, f"UPDATE {name} SET workspace_id = '{uid('B')}'")
             assert state in (REFUSED, "42703"), f"{name}: {state} {text}"
             for command in (f"COPY {name} ({columns}) FROM STDIN", f"COPY {name} TO STDOUT"):
-                try:
-                    with connection.cursor() as cursor, cursor.copy(command) as copy:
-                        if "TO" in command:
-                            assert not leak(b"".join(copy).decode(), "BC"), name
-                        else:
-                            copy.write(values.replace("'", "").replace(", ", "\t") + "\n")
-                    assert "TO" in command, f"{command} was not refused"
-                except psycopg.Error as error:
-                    # COPY FROM is not implemented with row security.
-                    assert error.sqlstate in (REFUSED, "0A000", "42703"), f"{command}: {error}"
-                    assert not leak(said(error), "BC", [uid("B"), uid("B", "a1")])
+                state, text = copied(connection, command, values)
+                # COPY FROM is not implemented with row security.
+                allowed = (None, REFUSED) if "TO STDOUT" in command else (REFUSED, "0A000")
+                assert state in (*allowed, "42703"), f"{command}: {state} {text}"
+                assert not leak(text, "BC", [uid("B"), uid("B", "a1")]), command
         # Rows of others cannot be changed, or referred to, either.
         assert (
             connection.execute(
@@ -924,16 +928,18 @@ def test_changes_reach_open_sessions(world, change, inside):
     """What a backend remembers never outlives a change, not even in a transaction that holds its locks already."""
     statement, expected = CHANGES[change]
     names = {**world.roles, **{w: uid(w) for w in "ABC"}}
-    # TRUNCATE and DROP OWNED wait for readers; that is not the question here.
-    if inside and change in ("truncate",):
-        pytest.skip("waits for the open transaction")
+    world.db.execute("SET lock_timeout = '10s'")
     with world.connect("both") as connection:
         assert names_seen(connection) == "AB"
         if inside:
+            # Without savepoints, which would give its locks back: with these a backend looks at messages on its own.
             connection.execute("BEGIN")
-        for _ in range(7):
-            assert names_seen(connection) == "AB"
+            for _ in range(7):
+                assert len(connection.execute("SELECT name FROM analytics.workspaces").fetchall()) == 2
         world.db.execute(statement.format_map(names))
+        if inside and expected:
+            rows = connection.execute("SELECT name FROM analytics.workspaces").fetchall()
+            assert sorted(rows) == [(marker(w),) for w in expected]
         assert names_seen(connection) == expected
         if inside:
             connection.execute("ROLLBACK")
