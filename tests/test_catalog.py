@@ -77,6 +77,78 @@ def test_search_path_is_pinned(db):
     assert db.rows(UNPINNED) == [("analytics.a()",), ("analytics.b()",)]
 
 
+# C functions that read and do not pin the search_path: they run nothing of the caller's, or only what deceives the
+# caller alone, who is bound by row security all the same. Called by ours, they run with the pinned one of the caller.
+C_UNPINNED = [
+    "analytics.accessible_workspaces(text)",
+    "analytics.schema_version()",
+    "analytics_internal.admit_agent()",
+    "analytics_internal.forget_access()",
+    "analytics_internal.forget_admitted()",
+    "analytics_internal.refuse(text,text,text,text)",
+    "analytics_internal.refuse_argument(text,text,text,text)",
+    "analytics_internal.require_agent(uuid,uuid)",
+    "analytics_internal.require_schema()",
+    "analytics_internal.require_workspace(uuid)",
+]
+
+
+def test_c_functions_that_read(db):
+    unpinned = f"""
+        SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
+        WHERE p.pronamespace IN {SCHEMAS} AND l.lanname = 'c' AND p.provolatile <> 'i'
+          AND NOT coalesce(p.proconfig, '{{}}') @> ARRAY['search_path=pg_catalog, pg_temp'] ORDER BY 1"""
+    assert [name for (name,) in db.rows(unpinned)] == C_UNPINNED
+
+
+# pg_test/expected/members.out is the approved list of labels; here is what must hold for all of them.
+MISLABELLED = f"""
+    SELECT p.oid::regprocedure::text FROM pg_proc AS p
+    WHERE p.pronamespace IN {SCHEMAS}
+      AND (p.provolatile <> 'v' OR p.proparallel = 's')
+      AND regexp_replace(p.prosrc, '''[^'']*''', '', 'g') ~* '\\m(INSERT INTO|UPDATE \\w+\\.|DELETE FROM|TRUNCATE|ALTER|CREATE|DROP|GRANT|REVOKE|LOCK|FOR UPDATE|NEXTVAL|SET_CONFIG|EXECUTE)\\M'
+    ORDER BY 1"""
+
+
+def test_what_writes_says_so(db):
+    """Nothing that writes or runs made-up SQL is called STABLE, IMMUTABLE or PARALLEL SAFE."""
+    assert db.rows(MISLABELLED) == []
+    db.execute(
+        "CREATE FUNCTION analytics.a() RETURNS void LANGUAGE sql STABLE AS 'DELETE FROM analytics.agents'"
+    )
+    assert db.rows(MISLABELLED) == [("analytics.a()",)]
+
+
+def test_nobody_has_anything_at_first(db):
+    """As setup() leaves them, things have no right but their owner's; grant_access() adds what docs/access.md says."""
+    strangers = f"""
+        SELECT what, a.grantee::regrole::text, a.privilege_type FROM (
+            SELECT oid::regprocedure::text, proacl, proowner FROM pg_proc WHERE pronamespace IN {SCHEMAS}
+            UNION ALL SELECT oid::regclass::text, relacl, relowner FROM pg_class WHERE relnamespace IN {SCHEMAS}
+            UNION ALL SELECT oid::regtype::text, typacl, typowner FROM pg_type WHERE typnamespace IN {SCHEMAS}
+            UNION ALL SELECT c.oid::regclass || '.' || a.attname, a.attacl, c.relowner
+                FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid WHERE c.relnamespace IN {SCHEMAS}
+            UNION ALL SELECT nspname, nspacl, nspowner FROM pg_namespace WHERE oid IN {SCHEMAS}
+        ) AS thing (what, acl, owner) CROSS JOIN LATERAL aclexplode(acl) AS a WHERE a.grantee <> owner"""
+    assert db.rows(strangers) == []
+    db.execute("GRANT SELECT (name) ON analytics.agents TO pg_monitor")
+    assert db.rows(strangers) == [("analytics.agents.name", "pg_monitor", "SELECT")]
+
+
+def test_views_show_what_their_reader_may_see(db):
+    """Views run with the rights of the reader; what cannot have row security is not granted to any level."""
+    owners = f"""
+        SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.relnamespace IN {SCHEMAS} AND c.relkind = 'v'
+        AND NOT coalesce(c.reloptions @> ARRAY['security_invoker=true'], false)"""
+    assert db.rows(owners) == []
+    assert db.value(f"SELECT count(*) FROM pg_class WHERE relnamespace IN {SCHEMAS} AND relkind = 'v'") > 0
+    db.execute("CREATE VIEW analytics.a AS SELECT * FROM analytics.agents")
+    db.execute("CREATE MATERIALIZED VIEW analytics.b AS SELECT * FROM analytics.agents")
+    assert db.rows(owners) == [("analytics.a",)]
+    given = "SELECT object_name FROM analytics_internal.level_privileges() WHERE object_name IN ('analytics.a', 'analytics.b')"
+    assert db.rows(given) == []
+
+
 def test_no_security_definer(db):
     """None is needed so far; whoever adds one adds it here, with a test of what it refuses."""
     assert db.rows(SECURITY_DEFINERS) == []

@@ -10,42 +10,60 @@ READS = [
     f"SELECT total_runs FROM analytics.agent_performance('{WORKSPACE}', '{AGENT}', 'all')",
     "SELECT * FROM analytics.window_bounds('7d')",
     "SELECT * FROM analytics.agent_run_details",
+    "SELECT count(*) FROM analytics.accessible_workspaces()",
     "SELECT analytics.schema_version()",
     "SELECT analytics.percentiles(runtime_seconds, '{0.5,0.9}') FROM analytics.agent_runs",
     "SELECT analytics.approx_percentile(0.5, analytics.percentile_agg(runtime_seconds)) FROM analytics.agent_runs",
 ]
 
 
-@pytest.fixture
-def filled(db):
+@pytest.fixture(params=["owner of the tables", "viewer", "gateway"])
+def reader(db, make_role, request):
+    """reader(): a connection of somebody who may read; for the last two through row security."""
     db.execute(f"INSERT INTO analytics.workspaces (workspace_id, name) VALUES ('{WORKSPACE}', 'Acme')")
     db.execute(
         "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status, runtime_seconds) "
         f"SELECT '{WORKSPACE}', '{AGENT}', 'completed', i FROM generate_series(1, 5) AS i"
     )
-    return db
+    role = make_role("reader") if request.param != "owner of the tables" else None
+    if request.param == "viewer":
+        db.execute("SELECT analytics.grant_access(%s, %s)", [role, WORKSPACE])
+    elif request.param == "gateway":
+        db.execute("SELECT analytics.trust_gateway(%s)", [role])
+
+    def connect(**kwargs):
+        connection = db.connect(role, **kwargs)
+        if request.param == "gateway":
+            claims = f"""SELECT set_config('request.jwt.claims', '{{"workspaceId": "{WORKSPACE}"}}', false)"""
+            connection.execute(claims)
+            connection.commit()
+        return connection
+
+    return connect
 
 
 @pytest.mark.parametrize("query", READS)
-def test_a_read_assigns_no_transaction_id(filled, query):
-    connection = filled.connect(autocommit=False)
+def test_a_read_assigns_no_transaction_id(reader, query):
+    connection = reader(autocommit=False)
     assert connection.execute(query).fetchall()
     assert connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,)
     connection.rollback()
 
 
 @pytest.mark.parametrize("query", READS)
-def test_a_read_runs_in_a_read_only_transaction(filled, query):
-    connection = filled.connect(autocommit=False)
+def test_a_read_runs_in_a_read_only_transaction(reader, query):
+    connection = reader(autocommit=False)
     connection.execute("SET TRANSACTION READ ONLY")
     assert connection.execute(query).fetchall()
     connection.rollback()
 
 
+@pytest.mark.parametrize("fresh", [False, True], ids=["known", "fresh"])
 @pytest.mark.parametrize("query", READS)
-def test_a_read_runs_in_a_parallel_worker(filled, query):
-    connection = filled.connect()
+def test_a_read_runs_in_a_parallel_worker(reader, query, fresh):
+    """Also in the first statement of a session, when the leader has not yet asked who may see what."""
+    connection = reader()
     setting = "force_parallel_mode" if connection.info.server_version < 160000 else "debug_parallel_query"
-    in_leader = connection.execute(query).fetchall()
+    in_leader = (reader() if fresh else connection).execute(query).fetchall()
     connection.execute(f"SET {setting} = on")
     assert connection.execute(query).fetchall() == in_leader

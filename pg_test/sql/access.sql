@@ -151,6 +151,42 @@ SELECT analytics.set_role_limits('regress_viewer', connection_limit => -2); \ech
 SELECT analytics.set_role_limits('regress_viewer', work_mem_megabytes => 0); \echo :SQLSTATE
 
 ------------------------------------------------------------------------------------------------------------------------
+-- Gateways: claims count for the roles that were declared
+------------------------------------------------------------------------------------------------------------------------
+CREATE ROLE regress_web;
+SELECT analytics.trust_gateway('regress_web', 'member');
+SELECT database_role, access_level, declared_by FROM analytics_internal.trusted_gateways;
+SET ROLE regress_web;
+SELECT name FROM analytics.workspaces;
+SET request.jwt.claims = '{"workspaces": ["a0000000-0000-4000-8000-000000000001"], "role": "owner", "exp": 4102444800}';
+SELECT name FROM analytics.workspaces;
+SELECT * FROM analytics.accessible_workspaces('member');
+SELECT * FROM analytics.accessible_workspaces('admin');
+SELECT analytics.start_run(:'acme', :'bot') IS NOT NULL AS started;
+SELECT * FROM analytics.list_agents(:'blue'); \echo :SQLSTATE
+SET request.jwt.claims = '{"workspaces": ["a0000000-0000-4000-8000-000000000001"], "exp": 946684800}';
+SELECT name FROM analytics.workspaces; \echo :SQLSTATE
+SET request.jwt.claims = '{"workspaces": "all"}';
+SELECT name FROM analytics.workspaces; \echo :SQLSTATE
+SET request.jwt.claims = '{"access_level": "king"}';
+SELECT name FROM analytics.workspaces; \echo :SQLSTATE
+-- Others may write what they like.
+SET ROLE regress_analyst;
+SET request.jwt.claims = '{"workspaces": ["a0000000-0000-4000-8000-000000000001"], "role": "owner"}';
+SELECT * FROM analytics.accessible_workspaces('owner');
+RESET request.jwt.claims;
+RESET ROLE;
+SELECT analytics.trust_gateway('regress_web', 'king'); \echo :SQLSTATE
+SELECT analytics.trust_gateway('regress_web', NULL); \echo :SQLSTATE
+SELECT analytics.trust_gateway('regress_web', trusted => NULL); \echo :SQLSTATE
+SELECT analytics.trust_gateway('regress_nemo'); \echo :SQLSTATE
+SELECT analytics.trust_gateway('postgres'); \echo :SQLSTATE
+INSERT INTO analytics_internal.trusted_gateways (database_role, access_level) VALUES ('regress_web2', 'king'); \echo :SQLSTATE
+SELECT analytics.trust_gateway('regress_web', trusted => false);
+SELECT has_schema_privilege('regress_web', 'analytics', 'USAGE') AS may_enter;
+DROP ROLE regress_web;
+
+------------------------------------------------------------------------------------------------------------------------
 -- The end of access, and of roles
 ------------------------------------------------------------------------------------------------------------------------
 SELECT analytics.revoke_access('regress_viewer', :'acme');

@@ -1,4 +1,4 @@
-//! Claims of a trusted gateway: PostgREST and Supabase verify a token and leave its claims in a setting.
+//! Claims of a trusted gateway: `PostgREST` and Supabase verify a token and leave its claims in a setting.
 
 use std::ffi::CStr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -52,7 +52,7 @@ pub fn identity(ceiling: Level) -> Identity {
     }
 }
 
-/// For PostgREST and Supabase `role` is the database role, so a word there that is no level says nothing.
+/// For `PostgREST` and Supabase `role` is the database role, so a word there that is no level says nothing.
 fn level(access_level: Option<&str>, role: Option<&str>) -> Level {
     match access_level {
         Some(word) => Level::parse(word)
