@@ -117,8 +117,8 @@ AS $$
       AND NOT c.relispartition
       AND (c.relkind IN ('r', 'p') AND c.relrowsecurity
            OR c.relkind = 'v' AND 'security_invoker=true' = ANY (c.reloptions)
-           OR c.relkind = 'v' AND c.relnamespace = 'analytics'::regnamespace
-              AND c.relname IN (SELECT p.table_name || '_masked' FROM analytics_internal.personal_columns() AS p))
+           OR c.relkind = 'v' AND c.relnamespace = 'analytics_internal'::regnamespace
+              AND c.relname IN (SELECT p.table_name || '_texts' FROM analytics_internal.personal_columns() AS p))
     UNION ALL
     -- By columns: who may update a whole table may also lock it for everybody, and no row changes its workspace or key.
     SELECT v.access_level,

@@ -5,7 +5,7 @@ COMMENT ON FUNCTION analytics.mask_text(text, integer) IS
 COMMENT ON FUNCTION analytics_internal.mask_json_text(text, integer) IS
     'mask_json() from text to text.';
 COMMENT ON FUNCTION analytics_internal.reads_everything() IS
-    'Whether row security lets the caller pass, as it does for the owner of the tables, superusers and roles with BYPASSRLS.';
+    'Whether row security lets the caller pass, as it does for the owner of the tables, superusers and roles with BYPASSRLS. Errors: 42501 it does not, and row_security is off.';
 
 CREATE FUNCTION analytics.mask_json(document jsonb, max_length integer DEFAULT 200) RETURNS jsonb
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

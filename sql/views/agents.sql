@@ -25,9 +25,10 @@ SELECT
     r.model_name,
     r.model_provider,
     r.error_type,
-    r.error_message,
+    (SELECT t.error_message FROM analytics_internal.agent_runs_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS error_message,
     r.user_rating
-FROM analytics.agent_runs_masked AS r
+FROM analytics.agent_runs AS r
 JOIN analytics.workspaces AS w USING (workspace_id)
 LEFT JOIN analytics.agents AS a USING (workspace_id, agent_id);
 

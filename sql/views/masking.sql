@@ -1,49 +1,71 @@
 -- The tables that hold texts of people and programs, for every reader: texts are as they were written for who passes row
 -- security and for admins and owners of the row's workspace, and masked for everybody else.
 --
--- Each view reads its table with the rights of its owner, because the reader has none on the texts. So it says itself
--- which rows a reader meets: the first part answers whoever passes row security, the second everybody else, and one of
--- the two is never run. security_barrier keeps what the reader writes, such as a function in WHERE, from anything that
--- is not masked yet.
+-- TABLE_texts, in analytics_internal, reads its table with the rights of its owner, because readers have none on the
+-- texts; it says itself which rows a reader meets, and security_barrier keeps what the reader writes, such as a function
+-- in WHERE, away from anything that is not masked yet. TABLE_masked reads the table with the rights of the reader, as
+-- every other view does, and looks texts up row by row: only those that are asked for, and after ORDER BY and LIMIT.
 
-CREATE OR REPLACE VIEW analytics.agent_runs_masked WITH (security_barrier = true) AS
+CREATE OR REPLACE VIEW analytics_internal.agent_runs_texts WITH (security_barrier = true) AS
 SELECT
     t.workspace_id,
     t.run_id,
-    t.agent_id,
-    t.user_id,
-    t.session_id,
-    t.parent_run_id,
-    t.agent_version,
-    t.status,
-    t.trigger_source,
     t.started_at,
-    t.completed_at,
-    t.runtime_seconds,
-    t.credits_consumed,
-    t.tokens_used,
-    t.prompt_tokens,
-    t.completion_tokens,
-    t.model_name,
-    t.model_provider,
-    t.concurrent_runs,
-    t.error_type,
     CASE WHEN t.unmasked THEN t.error_message ELSE analytics.mask_text(t.error_message) END AS error_message,
     CASE WHEN t.unmasked THEN t.error_stack ELSE analytics.mask_text(t.error_stack) END AS error_stack,
-    t.user_rating,
     CASE WHEN t.unmasked THEN t.user_feedback ELSE analytics.mask_text(t.user_feedback) END AS user_feedback,
-    CASE WHEN t.unmasked THEN t.metadata ELSE analytics.mask_json(t.metadata) END AS metadata,
-    t.created_at
+    CASE WHEN t.unmasked THEN t.metadata ELSE analytics.mask_json(t.metadata) END AS metadata
 FROM (
-    SELECT a.*, true AS unmasked
-    FROM analytics.agent_runs AS a
-    WHERE analytics_internal.reads_everything()
-    UNION ALL
-    SELECT b.*, b.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin')))
-    FROM analytics.agent_runs AS b
-    WHERE NOT analytics_internal.reads_everything()
-      AND b.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('viewer')))
+    SELECT r.*,
+           (SELECT analytics_internal.reads_everything())
+           OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin'))) AS unmasked
+    FROM analytics.agent_runs AS r
+    WHERE (SELECT analytics_internal.reads_everything())
+       OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('viewer')))
 ) AS t;
+
+COMMENT ON VIEW analytics_internal.agent_runs_texts IS 'The texts of agent_runs, masked where the reader is not admin of the workspace.';
+COMMENT ON COLUMN analytics_internal.agent_runs_texts.workspace_id IS 'Part of the key of the run.';
+COMMENT ON COLUMN analytics_internal.agent_runs_texts.run_id IS 'Part of the key of the run.';
+COMMENT ON COLUMN analytics_internal.agent_runs_texts.started_at IS 'Part of the key of the run.';
+COMMENT ON COLUMN analytics_internal.agent_runs_texts.error_message IS 'Message of that error; masked and cut to 200 characters for readers who are not admin of the workspace.';
+COMMENT ON COLUMN analytics_internal.agent_runs_texts.error_stack IS 'Stack trace of that error; masked and cut to 200 characters for readers who are not admin of the workspace.';
+COMMENT ON COLUMN analytics_internal.agent_runs_texts.user_feedback IS 'What the user wrote about the run; masked and cut to 200 characters for readers who are not admin of the workspace.';
+COMMENT ON COLUMN analytics_internal.agent_runs_texts.metadata IS 'Anything else the application wants to keep about the run; texts in it masked for readers who are not admin of the workspace.';
+
+CREATE OR REPLACE VIEW analytics.agent_runs_masked WITH (security_invoker = true) AS
+SELECT
+    r.workspace_id,
+    r.run_id,
+    r.agent_id,
+    r.user_id,
+    r.session_id,
+    r.parent_run_id,
+    r.agent_version,
+    r.status,
+    r.trigger_source,
+    r.started_at,
+    r.completed_at,
+    r.runtime_seconds,
+    r.credits_consumed,
+    r.tokens_used,
+    r.prompt_tokens,
+    r.completion_tokens,
+    r.model_name,
+    r.model_provider,
+    r.concurrent_runs,
+    r.error_type,
+    (SELECT t.error_message FROM analytics_internal.agent_runs_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS error_message,
+    (SELECT t.error_stack FROM analytics_internal.agent_runs_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS error_stack,
+    r.user_rating,
+    (SELECT t.user_feedback FROM analytics_internal.agent_runs_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS user_feedback,
+    (SELECT t.metadata FROM analytics_internal.agent_runs_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS metadata,
+    r.created_at
+FROM analytics.agent_runs AS r;
 
 COMMENT ON VIEW analytics.agent_runs_masked IS 'One row per run, as agent_runs; personal data in its texts is masked for readers who are not admin of the workspace.';
 COMMENT ON COLUMN analytics.agent_runs_masked.workspace_id IS 'Workspace that the run belongs to.';
@@ -73,37 +95,54 @@ COMMENT ON COLUMN analytics.agent_runs_masked.user_feedback IS 'What the user wr
 COMMENT ON COLUMN analytics.agent_runs_masked.metadata IS 'Anything else the application wants to keep about the run; texts in it masked for readers who are not admin of the workspace.';
 COMMENT ON COLUMN analytics.agent_runs_masked.created_at IS 'When the row was written; later than started_at for data that arrives late.';
 
-CREATE OR REPLACE VIEW analytics.agent_errors_masked WITH (security_barrier = true) AS
+CREATE OR REPLACE VIEW analytics_internal.agent_errors_texts WITH (security_barrier = true) AS
 SELECT
     t.workspace_id,
     t.error_id,
-    t.agent_id,
-    t.agent_run_id,
-    t.run_started_at,
-    t.user_id,
-    t.error_type,
-    t.error_category,
-    t.error_severity,
     CASE WHEN t.unmasked THEN t.error_message ELSE analytics.mask_text(t.error_message) END AS error_message,
     CASE WHEN t.unmasked THEN t.error_stack ELSE analytics.mask_text(t.error_stack) END AS error_stack,
-    CASE WHEN t.unmasked THEN t.error_context ELSE analytics.mask_json(t.error_context) END AS error_context,
-    t.auto_recovered,
-    t.recovery_attempts,
-    t.recovery_time_seconds,
-    t.affected_users,
-    t.business_impact,
-    t.occurred_at,
-    t.created_at
+    CASE WHEN t.unmasked THEN t.error_context ELSE analytics.mask_json(t.error_context) END AS error_context
 FROM (
-    SELECT a.*, true AS unmasked
-    FROM analytics.agent_errors AS a
-    WHERE analytics_internal.reads_everything()
-    UNION ALL
-    SELECT b.*, b.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin')))
-    FROM analytics.agent_errors AS b
-    WHERE NOT analytics_internal.reads_everything()
-      AND b.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('viewer')))
+    SELECT r.*,
+           (SELECT analytics_internal.reads_everything())
+           OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin'))) AS unmasked
+    FROM analytics.agent_errors AS r
+    WHERE (SELECT analytics_internal.reads_everything())
+       OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('viewer')))
 ) AS t;
+
+COMMENT ON VIEW analytics_internal.agent_errors_texts IS 'The texts of agent_errors, masked where the reader is not admin of the workspace.';
+COMMENT ON COLUMN analytics_internal.agent_errors_texts.workspace_id IS 'Part of the key of the error.';
+COMMENT ON COLUMN analytics_internal.agent_errors_texts.error_id IS 'Part of the key of the error.';
+COMMENT ON COLUMN analytics_internal.agent_errors_texts.error_message IS 'Message of the error; masked and cut to 200 characters for readers who are not admin of the workspace.';
+COMMENT ON COLUMN analytics_internal.agent_errors_texts.error_stack IS 'Stack trace of the error; masked and cut to 200 characters for readers who are not admin of the workspace.';
+COMMENT ON COLUMN analytics_internal.agent_errors_texts.error_context IS 'Whatever helps to understand the error: inputs, settings, ids; texts in it masked for readers who are not admin of the workspace.';
+
+CREATE OR REPLACE VIEW analytics.agent_errors_masked WITH (security_invoker = true) AS
+SELECT
+    r.workspace_id,
+    r.error_id,
+    r.agent_id,
+    r.agent_run_id,
+    r.run_started_at,
+    r.user_id,
+    r.error_type,
+    r.error_category,
+    r.error_severity,
+    (SELECT t.error_message FROM analytics_internal.agent_errors_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.error_id = r.error_id) AS error_message,
+    (SELECT t.error_stack FROM analytics_internal.agent_errors_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.error_id = r.error_id) AS error_stack,
+    (SELECT t.error_context FROM analytics_internal.agent_errors_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.error_id = r.error_id) AS error_context,
+    r.auto_recovered,
+    r.recovery_attempts,
+    r.recovery_time_seconds,
+    r.affected_users,
+    r.business_impact,
+    r.occurred_at,
+    r.created_at
+FROM analytics.agent_errors AS r;
 
 COMMENT ON VIEW analytics.agent_errors_masked IS 'Errors met by agents, as agent_errors; personal data in its texts is masked for readers who are not admin of the workspace.';
 COMMENT ON COLUMN analytics.agent_errors_masked.workspace_id IS 'Workspace of the agent.';
@@ -126,30 +165,41 @@ COMMENT ON COLUMN analytics.agent_errors_masked.business_impact IS 'low, medium 
 COMMENT ON COLUMN analytics.agent_errors_masked.occurred_at IS 'When the error happened.';
 COMMENT ON COLUMN analytics.agent_errors_masked.created_at IS 'When the row was written.';
 
-CREATE OR REPLACE VIEW analytics.agent_user_feedback_masked WITH (security_barrier = true) AS
+CREATE OR REPLACE VIEW analytics_internal.agent_user_feedback_texts WITH (security_barrier = true) AS
 SELECT
     t.workspace_id,
     t.feedback_id,
-    t.agent_id,
-    t.agent_run_id,
-    t.run_started_at,
-    t.user_id,
-    t.rating,
-    CASE WHEN t.unmasked THEN t.comment ELSE analytics.mask_text(t.comment) END AS comment,
-    t.feedback_category,
-    t.sentiment,
-    t.sentiment_score,
-    t.created_at
+    CASE WHEN t.unmasked THEN t.comment ELSE analytics.mask_text(t.comment) END AS comment
 FROM (
-    SELECT a.*, true AS unmasked
-    FROM analytics.agent_user_feedback AS a
-    WHERE analytics_internal.reads_everything()
-    UNION ALL
-    SELECT b.*, b.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin')))
-    FROM analytics.agent_user_feedback AS b
-    WHERE NOT analytics_internal.reads_everything()
-      AND b.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('viewer')))
+    SELECT r.*,
+           (SELECT analytics_internal.reads_everything())
+           OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin'))) AS unmasked
+    FROM analytics.agent_user_feedback AS r
+    WHERE (SELECT analytics_internal.reads_everything())
+       OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('viewer')))
 ) AS t;
+
+COMMENT ON VIEW analytics_internal.agent_user_feedback_texts IS 'The texts of agent_user_feedback, masked where the reader is not admin of the workspace.';
+COMMENT ON COLUMN analytics_internal.agent_user_feedback_texts.workspace_id IS 'Part of the key of the feedback.';
+COMMENT ON COLUMN analytics_internal.agent_user_feedback_texts.feedback_id IS 'Part of the key of the feedback.';
+COMMENT ON COLUMN analytics_internal.agent_user_feedback_texts.comment IS 'What the user wrote; masked and cut to 200 characters for readers who are not admin of the workspace.';
+
+CREATE OR REPLACE VIEW analytics.agent_user_feedback_masked WITH (security_invoker = true) AS
+SELECT
+    r.workspace_id,
+    r.feedback_id,
+    r.agent_id,
+    r.agent_run_id,
+    r.run_started_at,
+    r.user_id,
+    r.rating,
+    (SELECT t.comment FROM analytics_internal.agent_user_feedback_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.feedback_id = r.feedback_id) AS comment,
+    r.feedback_category,
+    r.sentiment,
+    r.sentiment_score,
+    r.created_at
+FROM analytics.agent_user_feedback AS r;
 
 COMMENT ON VIEW analytics.agent_user_feedback_masked IS 'Ratings and comments of users, as agent_user_feedback; personal data in its texts is masked for readers who are not admin of the workspace.';
 COMMENT ON COLUMN analytics.agent_user_feedback_masked.workspace_id IS 'Workspace of the agent.';
@@ -165,31 +215,42 @@ COMMENT ON COLUMN analytics.agent_user_feedback_masked.sentiment IS 'positive, n
 COMMENT ON COLUMN analytics.agent_user_feedback_masked.sentiment_score IS '-1 (negative) to 1 (positive); NULL when not judged.';
 COMMENT ON COLUMN analytics.agent_user_feedback_masked.created_at IS 'When the feedback was given.';
 
-CREATE OR REPLACE VIEW analytics.execution_queue_masked WITH (security_barrier = true) AS
+CREATE OR REPLACE VIEW analytics_internal.execution_queue_texts WITH (security_barrier = true) AS
 SELECT
     t.workspace_id,
     t.queue_id,
-    t.agent_id,
-    t.run_id,
-    t.user_id,
-    t.status,
-    t.priority,
-    t.queued_at,
-    t.started_at,
-    t.completed_at,
-    t.estimated_wait_seconds,
-    t.estimated_runtime_seconds,
     CASE WHEN t.unmasked THEN t.metadata ELSE analytics.mask_json(t.metadata) END AS metadata
 FROM (
-    SELECT a.*, true AS unmasked
-    FROM analytics.execution_queue AS a
-    WHERE analytics_internal.reads_everything()
-    UNION ALL
-    SELECT b.*, b.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin')))
-    FROM analytics.execution_queue AS b
-    WHERE NOT analytics_internal.reads_everything()
-      AND b.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('viewer')))
+    SELECT r.*,
+           (SELECT analytics_internal.reads_everything())
+           OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin'))) AS unmasked
+    FROM analytics.execution_queue AS r
+    WHERE (SELECT analytics_internal.reads_everything())
+       OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('viewer')))
 ) AS t;
+
+COMMENT ON VIEW analytics_internal.execution_queue_texts IS 'The texts of execution_queue, masked where the reader is not admin of the workspace.';
+COMMENT ON COLUMN analytics_internal.execution_queue_texts.workspace_id IS 'Part of the key of the queue entry.';
+COMMENT ON COLUMN analytics_internal.execution_queue_texts.queue_id IS 'Part of the key of the queue entry.';
+COMMENT ON COLUMN analytics_internal.execution_queue_texts.metadata IS 'Anything else the application wants to keep about the work; texts in it masked for readers who are not admin of the workspace.';
+
+CREATE OR REPLACE VIEW analytics.execution_queue_masked WITH (security_invoker = true) AS
+SELECT
+    r.workspace_id,
+    r.queue_id,
+    r.agent_id,
+    r.run_id,
+    r.user_id,
+    r.status,
+    r.priority,
+    r.queued_at,
+    r.started_at,
+    r.completed_at,
+    r.estimated_wait_seconds,
+    r.estimated_runtime_seconds,
+    (SELECT t.metadata FROM analytics_internal.execution_queue_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.queue_id = r.queue_id) AS metadata
+FROM analytics.execution_queue AS r;
 
 COMMENT ON VIEW analytics.execution_queue_masked IS 'Work that waits for an agent, as execution_queue; personal data in its texts is masked for readers who are not admin of the workspace.';
 COMMENT ON COLUMN analytics.execution_queue_masked.workspace_id IS 'Workspace of the work.';
