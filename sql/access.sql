@@ -100,15 +100,26 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'viewer', 'USAGE', 'SCHEMA', s FROM unnest(ARRAY['analytics', 'analytics_internal']) AS s
     UNION ALL
-    -- Every table that row security shows in part and every view over them; partitions are read through their parents.
+    -- Every table that row security shows in part, but for personal data, and every view over them; partitions are read
+    -- through their parents.
     SELECT CASE WHEN c.relname IN ('workspace_members', 'audit_log') THEN 'admin' ELSE 'viewer' END,
-           'SELECT', 'TABLE', c.oid::regclass::text
+           'SELECT' || coalesce(' (' || impersonal.columns || ')', ''), 'TABLE', c.oid::regclass::text
     FROM pg_class AS c
+    LEFT JOIN LATERAL (
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+        FROM pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+          AND (c.relname, a.attname) NOT IN (SELECT p.table_name, p.column_name FROM analytics_internal.personal_columns() AS p)
+    ) AS impersonal (columns)
+        ON c.relnamespace = 'analytics'::regnamespace
+       AND c.relname IN (SELECT p.table_name FROM analytics_internal.personal_columns() AS p)
     WHERE c.relnamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
       AND NOT c.relispartition
       AND (c.relkind IN ('r', 'p') AND c.relrowsecurity
                AND EXISTS (SELECT FROM pg_policy AS y WHERE y.polrelid = c.oid AND y.polcmd = 'r')
-           OR c.relkind = 'v' AND 'security_invoker=true' = ANY (c.reloptions))
+           OR c.relkind = 'v' AND 'security_invoker=true' = ANY (c.reloptions)
+           OR c.relkind = 'v' AND c.relnamespace = 'analytics_internal'::regnamespace
+               AND c.relname IN (SELECT p.table_name || '_texts' FROM analytics_internal.personal_columns() AS p))
     UNION ALL
     -- By columns: who may update a whole table may also lock it for everybody, and no row changes its workspace or key.
     SELECT v.access_level,
@@ -163,7 +174,7 @@ AS $$
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
       AND p.proname IN ('refuse', 'refuse_argument', 'require_schema', 'require_workspace', 'require_agent',
                         'known_agents', 'hours_between', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
-                        'require_level', 'change_member')
+                        'require_level', 'change_member', 'reads_everything', 'mask_json_text')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

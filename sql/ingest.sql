@@ -104,6 +104,15 @@ BEGIN
         PERFORM analytics_internal.refuse_argument('status', $3, 'a run ends as completed, failed, cancelled or timeout',
             'Use one of these.');
     END IF;
+    -- By themselves and only where they are given, because who writes a run may not read its texts.
+    IF $13 IS NOT NULL THEN
+        UPDATE analytics.agent_runs AS r SET error_message = $13
+        WHERE r.workspace_id = $1 AND r.run_id = $2 AND r.status IN ('queued', 'running');
+    END IF;
+    IF $14 IS NOT NULL THEN
+        UPDATE analytics.agent_runs AS r SET error_stack = $14
+        WHERE r.workspace_id = $1 AND r.run_id = $2 AND r.status IN ('queued', 'running');
+    END IF;
     UPDATE analytics.agent_runs AS r SET
         status            = $3,
         completed_at      = coalesce($4, now()),
@@ -116,9 +125,7 @@ BEGIN
         completion_tokens = coalesce($9, r.completion_tokens),
         model_name        = coalesce($10, r.model_name),
         model_provider    = coalesce($11, r.model_provider),
-        error_type        = coalesce($12, r.error_type),
-        error_message     = coalesce($13, r.error_message),
-        error_stack       = coalesce($14, r.error_stack)
+        error_type        = coalesce($12, r.error_type)
     WHERE r.workspace_id = $1 AND r.run_id = $2 AND r.status IN ('queued', 'running');
     IF FOUND THEN
         RETURN true;

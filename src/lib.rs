@@ -12,6 +12,7 @@ mod demo;
 mod errors;
 mod fmgr;
 mod ingest;
+mod masking;
 mod migrations;
 mod partitions;
 mod percentiles;
@@ -78,6 +79,16 @@ extension_sql_file!(
         access::require_level,
         access::change_member,
         access::drop_statistics,
+    ]
+);
+extension_sql_file!(
+    "../sql/masking.sql",
+    name = "masking_sql",
+    requires = [
+        "setup_sql",
+        masking::mask_text,
+        masking::mask_json_text,
+        masking::reads_everything,
     ]
 );
 extension_sql_file!(

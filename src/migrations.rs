@@ -47,7 +47,8 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(7, "0007", "audit"),
 ];
 
-pub const VIEWS: &[View] = &[view!("agents")];
+/// In the order in which they are made: those of agents read those of masking.
+pub const VIEWS: &[View] = &[view!("masking"), view!("agents")];
 
 /// The schema version that this library needs.
 pub fn newest_version() -> i32 {

@@ -292,11 +292,25 @@ def test_every_table_is_protected(db):
 
 def test_relations(world):
     """Every relation: own rows, all of them and no others, or 42501."""
+    partly = dict(
+        world.db.rows(
+            "SELECT c.oid::regclass::text, string_agg(quote_ident(a.attname), ', ')"
+            " FROM analytics_internal.personal_columns() AS p"
+            " JOIN pg_class AS c ON c.oid = ('analytics.' || p.table_name)::regclass"
+            " JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND has_column_privilege(%s, c.oid, a.attnum, 'SELECT')"
+            " GROUP BY 1",
+            [world.roles["viewer"]],
+        )
+    )
+    assert len(partly) == 4
     for key in world.roles:
         readable = 0
         with world.connect(key) as connection:
             for name, has_workspace in relations(world.db):
                 state, text = attempt(connection, f"SELECT t, t.* FROM {name} AS t")
+                if state == REFUSED and name in partly:
+                    # Without the columns that hold personal data: see test_masking.py.
+                    state, text = attempt(connection, f"SELECT {partly[name]} FROM {name}")
                 assert state in (None, REFUSED), f"{key}, {name}: {text}"
                 assert not leak(text, world.foreign(key)), f"{key}, {name}: {leak(text, world.foreign(key))}"
                 if state is None:
@@ -379,7 +393,7 @@ def calls(routine: Routine, workspace: str, role: str) -> list[str]:
     """Ways to call it: all arguments, the necessary ones, NULLs; an aggregate over all that can be read."""
     if routine.kind == "a":
         columns = [COLUMNS.get(kind, f"NULL::{kind}") for _, kind in routine.args]
-        return [f"SELECT {routine.name}({', '.join(columns)}) FROM analytics.agent_runs"]
+        return [f"SELECT {routine.name}({', '.join(columns)}) FROM analytics.agent_runs_masked"]
     full = [literal(name, kind, workspace, role) for name, kind in routine.args]
     nulls = [f"NULL::{kind}" for _, kind in routine.args]
     call = "CALL {}({})" if routine.kind == "p" else "SELECT * FROM {}({})"
@@ -634,13 +648,14 @@ def test_statistics_are_hidden(world):
             ).fetchall()
             assert shown == [], key
             refused(connection, "SELECT * FROM pg_statistic")
-            query = f"SELECT * FROM analytics.agent_runs WHERE workspace_id = '{uid('B')}'"
+            query = f"SELECT * FROM analytics.agent_runs_masked WHERE workspace_id = '{uid('B')}'"
             for option in ("", "(VERBOSE)", "(ANALYZE, VERBOSE)"):
                 assert not leak(attempt(connection, f"EXPLAIN {option} {query}")[1], "C"), key
 
 
 CAN = [
-    ("viewer", "SELECT * FROM analytics.agent_runs"),
+    ("viewer", "SELECT run_id, status FROM analytics.agent_runs"),
+    ("viewer", "SELECT * FROM analytics.agent_runs_masked"),
     ("viewer", "SELECT * FROM analytics.agent_run_details"),
     ("viewer", f"SELECT * FROM analytics.list_agents('{uid('A')}')"),
     ("viewer", "SELECT analytics.percentile_agg(runtime_seconds) FROM analytics.agent_runs"),
@@ -862,7 +877,7 @@ def test_role_changes_in_a_session(world, mode):
     with world.db.connect() as connection:
         connection.execute(f"SET plan_cache_mode = {mode}")
         connection.execute(
-            "PREPARE names AS SELECT DISTINCT error_message FROM analytics.agent_errors ORDER BY 1"
+            "PREPARE names AS SELECT DISTINCT error_message FROM analytics.agent_errors_masked ORDER BY 1"
         )
         connection.execute("PREPARE agents(uuid) AS SELECT name FROM analytics.list_agents($1, 'all')")
         for key in ["both", "viewer", "boss C", "none", "boss B", "heir", "viewer", "both"] * 3:
@@ -902,10 +917,10 @@ def test_parallel_workers(world):
             if setting.startswith("force") and connection.info.server_version >= 160000:
                 setting = "debug_parallel_query = on"
             connection.execute(f"SET {setting}")
-        plan = "\n".join(row[0] for row in connection.execute("EXPLAIN SELECT * FROM analytics.agent_runs"))
+        plan = "\n".join(row[0] for row in connection.execute("EXPLAIN SELECT count(run_id) FROM analytics.agent_runs"))
         assert "Gather" in plan
         assert connection.execute(
-            "SELECT DISTINCT error_message FROM analytics.agent_runs ORDER BY 1"
+            "SELECT DISTINCT error_message FROM analytics.agent_runs_masked ORDER BY 1"
         ).fetchall() == [(marker("A"),), (marker("B"),)]
         refused(connection, "SELECT * FROM analytics.list_agents(%s)", [uid("C")])
 
@@ -1132,6 +1147,7 @@ def test_estimates_tell_nothing_about_texts(world):
     db.execute(fill_errors, [uid("B"), uid("B", "a1"), "the secret"])
     db.execute(fill_errors, [uid("A"), uid("A", "a1"), "nothing"])
     db.execute("ANALYZE analytics.agent_errors")
+    db.execute(f"GRANT SELECT (error_message) ON analytics.agent_errors TO {world.roles['viewer']}")
     guesses = ["error_message = 'the secret'", "error_message = 'not said'"]
     with world.connect("viewer") as connection:
         one, other = (estimate(connection, "analytics.agent_errors", guess) for guess in guesses)

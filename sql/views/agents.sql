@@ -25,7 +25,8 @@ SELECT
     r.model_name,
     r.model_provider,
     r.error_type,
-    r.error_message,
+    (SELECT t.error_message FROM analytics_internal.agent_runs_texts AS t
+     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS error_message,
     r.user_rating
 FROM analytics.agent_runs AS r
 JOIN analytics.workspaces AS w USING (workspace_id)
@@ -55,5 +56,5 @@ COMMENT ON COLUMN analytics.agent_run_details.completion_tokens IS 'Tokens recei
 COMMENT ON COLUMN analytics.agent_run_details.model_name IS 'Model that answered.';
 COMMENT ON COLUMN analytics.agent_run_details.model_provider IS 'Provider of the model.';
 COMMENT ON COLUMN analytics.agent_run_details.error_type IS 'Kind of error that ended the run.';
-COMMENT ON COLUMN analytics.agent_run_details.error_message IS 'Message of that error.';
+COMMENT ON COLUMN analytics.agent_run_details.error_message IS 'Message of that error; masked and cut to 200 characters for readers who are not admin of the workspace.';
 COMMENT ON COLUMN analytics.agent_run_details.user_rating IS 'Rating of the run by its user, 1 to 5.';
