@@ -87,6 +87,7 @@ C_UNPINNED = [
     "analytics_internal.forget_admitted()",
     "analytics_internal.keep_audit_log()",
     "analytics_internal.new_secret()",
+    "analytics_internal.reads_everything()",
     "analytics_internal.refuse(text,text,text,text)",
     "analytics_internal.refuse_argument(text,text,text,text)",
     "analytics_internal.require_agent(uuid,uuid)",

@@ -26,15 +26,19 @@ from test_access import (
 
 MAIL = "{0}.doe@mail{0}.example.com"
 PHONE = "+49 30 555{0}77"
-CARD = "4111 1111 1111 1111"
+CARD = "{0}"
 KEY = "sk-{0}bcdefghijklmnop1234"
 SECRETS = [MAIL, PHONE, CARD, KEY]
 NUMBER = {"A": "1234", "B": "5678", "C": "9012"}
+# Numbers for tests, as issuers publish them.
+CARDS = {"A": "4111 1111 1111 1111", "B": "5555 5555 5555 4444", "C": "4012 8888 8888 1881"}
 
 COLUMNS = "SELECT table_name, column_name FROM analytics_internal.personal_columns() ORDER BY 1, 2"
 
 
 def personal(workspace: str, pattern: str) -> str:
+    if pattern == CARD:
+        return CARDS[workspace]
     return pattern.format(NUMBER[workspace] if pattern == PHONE else f"a{workspace.lower()}")
 
 
@@ -55,7 +59,7 @@ def plant(db, workspace: str) -> None:
     for table, column in db.rows(COLUMNS):
         document = column in ("metadata", "error_context")
         value = (
-            json.dumps({"who": text_of(workspace), personal(workspace, MAIL): 4111111111111111})
+            json.dumps({"who": text_of(workspace), personal(workspace, MAIL): int(CARDS[workspace].replace(" ", ""))})
             if document
             else text_of(workspace)
         )
@@ -119,6 +123,7 @@ def test_what_is_masked_is_complete(db):
         ("agent_optimization_suggestions", "baseline_metrics"),
         ("agent_optimization_suggestions", "post_implementation_metrics"),
         ("agents", "metadata"),
+        ("audit_log", "detail"),
         ("workspaces", "metadata"),
     ]
 
@@ -159,9 +164,7 @@ def test_relations(world):
                         for workspace in hidden(key):
                             query = f"SELECT count(*) FROM {name} WHERE {column}::text ILIKE %s"
                             state, text = attempt(connection, query, [f"%{personal(workspace, pattern)}%"])
-                            # The card is the same in all workspaces.
-                            if pattern != CARD or not READS.get(key):
-                                assert state == REFUSED or text == "(0,)", f"{key}: {query}: {state} {text}"
+                            assert state == REFUSED or text == "(0,)", f"{key}: {query}: {state} {text}"
         masked = {f"analytics.{table}_masked" for table, _ in world.db.rows(COLUMNS)}
         internal = {f"analytics_internal.{table}_texts" for table, _ in world.db.rows(COLUMNS)}
         expected = masked | internal | {"analytics.agent_run_details"} if key in READS else set()
@@ -244,7 +247,8 @@ def test_writers_read_nothing(world):
     for key in ("member", "owner", "claims owner"):
         with world.connect(key) as connection:
             for query in WRITES:
-                refused(connection, query)
+                # The views with texts cannot be written to at all, which Postgres says before it asks for a right.
+                refused(connection, query, state="55000" if "UPDATE analytics_internal." in query else REFUSED)
             # A row that breaks a rule is not shown either.
             state, text = attempt(connection, "UPDATE analytics.agent_runs SET user_rating = 9")
             assert state == "23514"
