@@ -110,7 +110,7 @@ AS $$
                AND EXISTS (SELECT FROM pg_policy AS y WHERE y.polrelid = c.oid AND y.polcmd = 'r')
            OR c.relkind = 'v' AND 'security_invoker=true' = ANY (c.reloptions))
     UNION ALL
-    -- By columns: who may update a whole table may also lock it for everybody, and no row changes its workspace or key.
+    -- By columns: who may update a whole table may also keep everybody out of it, and no row changes its workspace or key.
     SELECT v.access_level,
            v.privilege || CASE v.privilege WHEN 'UPDATE' THEN ' (' || u.columns || ')' ELSE '' END,
            'TABLE', v.object_name

@@ -211,9 +211,16 @@ def goes_on(database: Database) -> None:
     assert database.value("SELECT count(*) FROM analytics.agent_errors") == errors_before - 2
     database.execute("DELETE FROM analytics.workspaces")
     filled = {name for name, (count, _) in database.contents().items() if count > 0}
+    # What belongs to no workspace, and what outlives it.
     assert filled == {
+        "analytics.audit_log",
+        "analytics_internal.refresh_tokens",
+        "analytics_internal.revoked_tokens",
         "analytics_internal.schema_migrations",
         "analytics_internal.settings",
+        "analytics_internal.token_families",
+        "analytics_internal.token_keys",
+        "analytics_internal.token_roles",
         "analytics_internal.trusted_gateways",
     }
 
