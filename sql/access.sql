@@ -121,7 +121,7 @@ AS $$
            OR c.relkind = 'v' AND c.relnamespace = 'analytics_internal'::regnamespace
                AND c.relname IN (SELECT p.table_name || '_texts' FROM analytics_internal.personal_columns() AS p))
     UNION ALL
-    -- By columns: who may update a whole table may also lock it for everybody, and no row changes its workspace or key.
+    -- By columns: who may update a whole table may also keep everybody out of it, and no row changes its workspace or key.
     SELECT v.access_level,
            v.privilege || CASE v.privilege WHEN 'UPDATE' THEN ' (' || u.columns || ')' ELSE '' END,
            'TABLE', v.object_name

@@ -59,7 +59,9 @@ def plant(db, workspace: str) -> None:
     for table, column in db.rows(COLUMNS):
         document = column in ("metadata", "error_context")
         value = (
-            json.dumps({"who": text_of(workspace), personal(workspace, MAIL): int(CARDS[workspace].replace(" ", ""))})
+            json.dumps(
+                {"who": text_of(workspace), personal(workspace, MAIL): int(CARDS[workspace].replace(" ", ""))}
+            )
             if document
             else text_of(workspace)
         )
@@ -109,7 +111,9 @@ def test_what_is_masked_is_complete(db):
     assert len(columns) == 9
     for table in sorted({table for table, _ in columns}):
         mine = [column for name, column in columns if name == table]
-        names = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"
+        names = (
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"
+        )
         assert db.rows(names, [f"analytics.{table}"]) == db.rows(names, [f"analytics.{table}_masked"])
         texts = [name for (name,) in db.rows(names, [f"analytics_internal.{table}_texts"])]
         assert sorted(texts[-len(mine) :]) == sorted(mine)
@@ -149,7 +153,10 @@ def test_relations(world):
                         [name],
                     )
                 ]
-                queries = [f"SELECT t, t.* FROM {name} AS t", f"EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM {name}"]
+                queries = [
+                    f"SELECT t, t.* FROM {name} AS t",
+                    f"EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM {name}",
+                ]
                 queries += [f"SELECT {column} FROM {name}" for column in columns]
                 queries += [f"SELECT max({column}::text) FROM {name} GROUP BY {column}" for column in columns]
                 for query in queries:
@@ -183,7 +190,9 @@ def test_masked_texts_are_there(world):
                     assert word in text, f"{key}, {table}.{column}: {text}"
     with world.connect("mixed") as connection:
         rows = dict(
-            connection.execute("SELECT workspace_id::text, error_message FROM analytics.agent_errors_masked").fetchall()
+            connection.execute(
+                "SELECT workspace_id::text, error_message FROM analytics.agent_errors_masked"
+            ).fetchall()
         )
         assert rows == {uid("A"): text_of("A"), uid("B"): "[email], [phone], [card], [key]"}
 
@@ -211,7 +220,11 @@ def test_leaky_functions(world, key):
         told = 0
         for schema, suffix in (("analytics", ""), ("analytics", "_masked"), ("analytics_internal", "_texts")):
             for table, column in world.db.rows(COLUMNS):
-                for expression in (f"evil.tell(t.{column})", "evil.tell(t)", f"1 / length(t.{column}::text) = 0 OR evil.tell(t.{column})"):
+                for expression in (
+                    f"evil.tell(t.{column})",
+                    "evil.tell(t)",
+                    f"1 / length(t.{column}::text) = 0 OR evil.tell(t.{column})",
+                ):
                     query = f"SELECT count(*) FROM {schema}.{table}{suffix} AS t WHERE {expression}"
                     state, text = attempt(connection, query)
                     assert (state == REFUSED) == (suffix == ""), f"{query}: {state} {text}"
@@ -248,7 +261,9 @@ def test_writers_read_nothing(world):
         with world.connect(key) as connection:
             for query in WRITES:
                 # The views with texts cannot be written to at all, which Postgres says before it asks for a right.
-                refused(connection, query, state="55000" if "UPDATE analytics_internal." in query else REFUSED)
+                refused(
+                    connection, query, state="55000" if "UPDATE analytics_internal." in query else REFUSED
+                )
             # A row that breaks a rule is not shown either.
             state, text = attempt(connection, "UPDATE analytics.agent_runs SET user_rating = 9")
             assert state == "23514"
@@ -259,11 +274,15 @@ def test_writers_still_write(world):
     run, agent = uid("A", "e1"), uid("A", "a1")
     with world.connect("member") as connection:
         connection.execute("SELECT analytics.start_run(%s, %s, %s)", [uid("A"), agent, run])
-        finish = "SELECT analytics.finish_run(%s, %s, 'failed', error_message => %s, error_stack => 'at line 1')"
+        finish = (
+            "SELECT analytics.finish_run(%s, %s, 'failed', error_message => %s, error_stack => 'at line 1')"
+        )
         assert connection.execute(finish, [uid("A"), run, text_of("A")]).fetchone() == (True,)
         assert connection.execute(finish, [uid("A"), run, "again"]).fetchone() == (False,)
         connection.execute("UPDATE analytics.agent_runs SET user_feedback = 'good' WHERE run_id = %s", [run])
-    written = "SELECT status, error_message, error_stack, user_feedback FROM analytics.agent_runs WHERE run_id = %s"
+    written = (
+        "SELECT status, error_message, error_stack, user_feedback FROM analytics.agent_runs WHERE run_id = %s"
+    )
     assert world.db.rows(written, [run]) == [("failed", text_of("A"), "at line 1", "good")]
 
 
@@ -294,7 +313,8 @@ def test_plans(world):
     with world.connect("viewer") as connection:
         for view in ("agent_runs_masked", "agent_run_details"):
             count = plan(connection, f"SELECT count(status) FROM analytics.{view}")
-            assert "SubPlan" not in count and "mask_text" not in count
+            assert "SubPlan" not in count
+            assert "mask_text" not in count
             last = plan(
                 connection,
                 f"SELECT error_message FROM analytics.{view} WHERE workspace_id = '{uid('A')}'"
@@ -303,8 +323,11 @@ def test_plans(world):
             lookups = last[last.index("SubPlan") :]
             assert "actual rows=1 loops=10" in lookups.replace("1.00", "1"), last
             for line in lookups.splitlines():
-                assert "Scan" not in line or "never executed" in line or "Index" in line or "Subquery" in line, last
-            assert "loops=5000" not in last and "rows=5000" not in last, last
+                assert (
+                    "Scan" not in line or "never executed" in line or "Index" in line or "Subquery" in line
+                ), last
+            assert "loops=5000" not in last, last
+            assert "rows=5000" not in last, last
 
 
 def test_setup_makes_grants_that_miss_nothing(world):

@@ -367,4 +367,7 @@ def test_a_detached_month_is_reported_and_left_alone(db):
     db.execute(INSERT, [workspace, uuid.uuid4(), now])
     assert (month, "detached", 0) in db.rows(ENSURE)
     assert db.value(f"SELECT count(*) FROM analytics.{month}") == 1
-    assert db.value("SELECT tableoid::regclass::text FROM analytics.agent_runs") == "analytics.agent_runs_default"
+    assert (
+        db.value("SELECT tableoid::regclass::text FROM analytics.agent_runs")
+        == "analytics.agent_runs_default"
+    )
