@@ -16,6 +16,7 @@ mod percentiles;
 mod pgvec;
 mod query;
 mod roles;
+mod rollup;
 mod setup;
 mod workspaces;
 
@@ -63,6 +64,18 @@ extension_sql_file!(
         percentiles::sketch::sketch_histogram,
         percentiles::arrays::calculate_percentiles,
         percentiles::arrays::sparkline,
+    ]
+);
+extension_sql_file!(
+    "../sql/rollup.sql",
+    name = "rollup_sql",
+    requires = [
+        "agents_sql",
+        "percentiles_sql",
+        rollup::partitions::run_partitions,
+        rollup::read::changed_buckets,
+        rollup::read::agent_performance_query,
+        rollup::refresh::refresh,
     ]
 );
 extension_sql_file!(

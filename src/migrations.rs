@@ -42,6 +42,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(2, "0002", "agents"),
     migration!(3, "0003", "execution"),
     migration!(4, "0004", "ingest"),
+    migration!(10, "0010", "rollup"),
 ];
 
 pub const VIEWS: &[View] = &[view!("agents")];
