@@ -7,6 +7,8 @@ CREATE TABLE analytics_internal.rollup_changes (
     agent_id     uuid,
     bucket       timestamptz
 );
+-- So that rows can be removed where a publication has all tables.
+ALTER TABLE analytics_internal.rollup_changes REPLICA IDENTITY FULL;
 COMMENT ON TABLE  analytics_internal.rollup_changes IS 'Hours in which rows of the raw tables have changed since the rollups were computed. Written by each transaction before it commits, removed by refresh().';
 COMMENT ON COLUMN analytics_internal.rollup_changes.sources IS 'Which tables have changed there: the sum of 1 agent_runs, 2 agent_errors, 4 agent_user_feedback, 8 execution_queue.';
 COMMENT ON COLUMN analytics_internal.rollup_changes.workspace_id IS 'Workspace of the rows; NULL, with agent_id and bucket, when everything has changed (TRUNCATE).';

@@ -38,8 +38,8 @@ ALTER FUNCTION analytics_internal.changed_buckets(uuid, uuid, timestamptz, times
 COMMENT ON FUNCTION analytics_internal.changed_buckets(uuid, uuid, timestamptz, timestamptz, integer) IS
     'Hours of a workspace, and of one agent unless that is NULL, from from_time to to_time (excluded), in which rows of sources (a sum as in rollup_changes) have changed since the rollups were computed, changes of this transaction included. Errors: 22023 unknown workspace.';
 
-COMMENT ON FUNCTION analytics_internal.agent_performance_query() IS
-    'Text of the query that agent_performance_buckets() runs; its parameters are in src/rollup/statements.rs.';
+COMMENT ON FUNCTION analytics_internal.agent_performance_query(boolean) IS
+    'Text of the query that agent_performance_buckets() runs, with and without changed hours; its parameters are in src/rollup/statements.rs.';
 
 CREATE FUNCTION analytics_internal.agent_performance_buckets(
     workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz, step interval DEFAULT NULL)
@@ -85,7 +85,7 @@ DECLARE
 BEGIN
     SELECT array_agg(c.agent_id), array_agg(c.bucket) INTO agents, hours
     FROM analytics_internal.changed_buckets($1, $2, $3, $4, 7) AS c;
-    RETURN QUERY EXECUTE analytics_internal.agent_performance_query()
+    RETURN QUERY EXECUTE analytics_internal.agent_performance_query(agents IS NOT NULL)
         USING $1, $2, $3, $4, first_day, last_day, $5, agents, hours;
 END
 $$;
@@ -94,4 +94,52 @@ COMMENT ON FUNCTION analytics_internal.agent_performance_buckets(uuid, uuid, tim
 
 ALTER FUNCTION analytics.refresh(integer) SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION analytics.refresh(integer) IS
-    'Computes anew the hours and days that have changed, at most max_buckets hours (1 to 1,000,000, default 5,000), in this transaction. One row per rollup: object, status (refreshed; clean: nothing had changed; locked: another session is refreshing, nothing was done), bucket_count, written_count and removed_count rows, duration_seconds. Answers are exact with and without it; it makes them fast. Errors: 22023 max_buckets out of range, 55000 setup() has not run.';
+    'Computes anew the hours and days that have changed, this transaction''s own changes included, at most max_buckets hours (1 to 1,000,000, default 5,000), in this transaction. One row per rollup: object, status (refreshed; clean: nothing had changed; locked: another session is refreshing, nothing was done), bucket_count, written_count and removed_count rows, duration_seconds. Answers are exact with and without it; it makes them fast. Errors: 22023 max_buckets out of range, 55000 setup() has not run.';
+
+CREATE FUNCTION analytics_internal.try_refresh(max_buckets integer) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started constant timestamptz := clock_timestamp();
+    code    text;
+    message text;
+BEGIN
+    RETURN (SELECT r.status FROM analytics.refresh(max_buckets) AS r LIMIT 1);
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+    INSERT INTO analytics_internal.refresh_log (object, status, started_at, duration_seconds, bucket_count,
+                                                written_count, removed_count, error_code, error_message)
+    VALUES ('refresh', 'failed', started, extract(epoch FROM clock_timestamp() - started), 0, 0, 0, code, message);
+    RETURN 'failed';
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.try_refresh(integer) IS
+    'One batch of refresh(): its status, or failed, with the error in refresh_log.';
+
+CREATE FUNCTION analytics_internal.try_partitions() RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started constant timestamptz := clock_timestamp();
+    code    text;
+    message text;
+BEGIN
+    PERFORM analytics.ensure_partitions();
+    RETURN 'refreshed';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+    INSERT INTO analytics_internal.refresh_log (object, status, started_at, duration_seconds, bucket_count,
+                                                written_count, removed_count, error_code, error_message)
+    VALUES ('ensure_partitions', 'failed', started, extract(epoch FROM clock_timestamp() - started), 0, 0, 0, code, message);
+    RETURN 'failed';
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.try_partitions() IS
+    'Calls ensure_partitions(): refreshed, or failed, with the error in refresh_log.';
+
+CREATE PROCEDURE analytics.refresh_all(time_budget interval DEFAULT '50 seconds', max_buckets integer DEFAULT 5000)
+LANGUAGE c AS 'MODULE_PATHNAME', 'refresh_all';
+COMMENT ON PROCEDURE analytics.refresh_all(interval, integer) IS
+    'Makes partitions, then calls refresh(max_buckets) and commits, until nothing is left to refresh, another session is refreshing, or time_budget is over. A batch that fails is noted in analytics_internal.refresh_log and tried again, three times in all; the last error is raised. Can be cancelled at any time: what was committed stays. Errors: 22023 argument out of range, 2D000 inside of a transaction block, 55000 setup() has not run.';

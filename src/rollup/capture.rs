@@ -209,7 +209,7 @@ fn note(bucket: Bucket, source: Sources) {
 }
 
 /// Appends what was noted to the log, and forgets it.
-fn write_to_log() {
+pub fn write_to_log() {
     let (buckets, everything) = CHANGES.with_borrow_mut(|changes| {
         changes.last = None;
         (

@@ -9,6 +9,7 @@ mod declarations;
 pub mod partitions;
 pub mod read;
 pub mod refresh;
+mod refresh_all;
 mod statements;
 mod time;
 

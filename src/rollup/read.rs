@@ -172,6 +172,6 @@ pub fn changed_ranges() -> Vec<(i64, i64)> {
 
 /// The text of the query behind `agent_performance_buckets`, which runs it with the caller's rights.
 #[pg_extern(schema = "analytics_internal", immutable, parallel_safe)]
-fn agent_performance_query() -> String {
-    AGENT_PERFORMANCE.read()
+fn agent_performance_query(has_changes: bool) -> String {
+    AGENT_PERFORMANCE.read(has_changes)
 }

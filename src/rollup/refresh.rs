@@ -10,7 +10,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::capture::Sources;
+use super::capture::{Sources, write_to_log};
 use super::declarations::{ROLLUPS, RUNS};
 use super::owner;
 use super::read::changed_ranges;
@@ -109,6 +109,7 @@ fn refresh_batch(client: &mut SpiClient, max_buckets: i32) -> Vec<Outcome> {
             .map(|table| Outcome::nothing(table, "locked"))
             .collect();
     }
+    write_to_log();
     log_changed_partitions(client);
     log_everything(client);
     let Some(batch) = take_batch(client, max_buckets) else {

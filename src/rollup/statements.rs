@@ -120,49 +120,70 @@ impl Rollup {
     /// the changed hours from raw rows. One row per agent and step.
     ///
     /// $1 workspace, $2 agent or NULL, $3 and $4 from and to, $5 and $6 the first day that is whole and the first
-    /// after the last, $7 step or NULL, $8 and $9 arrays of the changed hours: agent and hour.
-    pub fn read(&self) -> String {
-        let names = self.each_column(|column| format!("p.{}", column.name));
-        let merged = self.each_column(merged);
-        let raw = self.raw_buckets();
+    /// after the last, $7 step or NULL, $8 and $9 arrays of the changed hours: agent and hour. Where there are none,
+    /// a shorter text saves the planner a look at each partition of the raw tables.
+    pub fn read(&self, has_changes: bool) -> String {
+        let select = format!(
+            "SELECT p.agent_id, p.bucket, {}",
+            self.each_column(|column| format!("p.{}", column.name))
+        );
         let (hourly, daily) = (self.hourly, self.daily);
         let of_agent = "p.workspace_id = $1 AND ($2 IS NULL OR p.agent_id = $2)";
-        let is_clean = "NOT EXISTS (SELECT FROM keys AS k WHERE k.agent_id = p.agent_id AND k.bucket = p.bucket)";
-        format!(
-            "WITH keys AS MATERIALIZED (
-                 SELECT $1 AS workspace_id, k.agent_id, k.bucket FROM unnest($8, $9) AS k (agent_id, bucket)
-             ), days AS MATERIALIZED (
-                 SELECT DISTINCT k.agent_id, date_bin('24 hours', k.bucket, 'epoch') AS bucket FROM keys AS k
-                 WHERE k.bucket >= $5 AND k.bucket < $6
-             ), parts AS (
-                 SELECT p.agent_id, p.bucket, {names} FROM analytics.{daily} AS p
-                 WHERE {of_agent} AND p.bucket >= $5 AND p.bucket < $6
-                   AND NOT EXISTS (SELECT FROM days AS d WHERE d.agent_id = p.agent_id AND d.bucket = p.bucket)
-                 UNION ALL
-                 SELECT p.agent_id, p.bucket, {names} FROM analytics.{hourly} AS p
-                 WHERE {of_agent} AND p.bucket >= $3 AND p.bucket < least($5, $4) AND {is_clean}
-                 UNION ALL
-                 SELECT p.agent_id, p.bucket, {names} FROM analytics.{hourly} AS p
-                 WHERE {of_agent} AND p.bucket >= greatest($5, $6) AND p.bucket < $4 AND {is_clean}
-                 UNION ALL
-                 SELECT p.agent_id, p.bucket, {names} FROM days AS d JOIN analytics.{hourly} AS p
+        let unless_in = |changed: &str| {
+            if has_changes {
+                format!(
+                    "AND NOT EXISTS (SELECT FROM {changed} AS k WHERE k.agent_id = p.agent_id AND k.bucket = p.bucket)"
+                )
+            } else {
+                String::new()
+            }
+        };
+        let (clean_day, clean_hour) = (unless_in("days"), unless_in("keys"));
+        let mut parts = vec![
+            format!(
+                "{select} FROM analytics.{daily} AS p
+                 WHERE {of_agent} AND p.bucket >= $5 AND p.bucket < $6 {clean_day}"
+            ),
+            format!(
+                "{select} FROM analytics.{hourly} AS p
+                 WHERE {of_agent} AND p.bucket >= $3 AND p.bucket < least($5, $4) {clean_hour}"
+            ),
+            format!(
+                "{select} FROM analytics.{hourly} AS p
+                 WHERE {of_agent} AND p.bucket >= greatest($5, $6) AND p.bucket < $4 {clean_hour}"
+            ),
+        ];
+        let mut changed = "";
+        if has_changes {
+            changed = "keys AS MATERIALIZED (
+                SELECT $1 AS workspace_id, k.agent_id, k.bucket FROM unnest($8, $9) AS k (agent_id, bucket)
+            ), days AS MATERIALIZED (
+                SELECT DISTINCT k.agent_id, date_bin('24 hours', k.bucket, 'epoch') AS bucket FROM keys AS k
+                WHERE k.bucket >= $5 AND k.bucket < $6
+            ), ";
+            parts.push(format!(
+                "{select} FROM days AS d JOIN analytics.{hourly} AS p
                    ON p.workspace_id = $1 AND p.agent_id = d.agent_id
                   AND p.bucket >= d.bucket AND p.bucket < d.bucket + interval '24 hours'
-                 WHERE {is_clean}
-                 UNION ALL
-                 SELECT p.agent_id, p.bucket, {names} FROM ({raw}) AS p
-             )
+                 WHERE true {clean_hour}"
+            ));
+            parts.push(format!("{select} FROM ({}) AS p", self.raw_buckets()));
+        }
+        let filled: Vec<String> = self
+            .parts
+            .iter()
+            .filter_map(|part| part.columns.first())
+            .map(|column| format!("sum(p.{}) > 0", column.name))
+            .collect();
+        format!(
+            "WITH {changed}parts AS ({parts})
              SELECT p.agent_id, date_bin($7, p.bucket, 'epoch'), {merged}
              FROM parts AS p
              GROUP BY 1, 2
              HAVING {filled}",
-            filled = self
-                .parts
-                .iter()
-                .filter_map(|part| part.columns.first())
-                .map(|column| format!("sum(p.{}) > 0", column.name))
-                .collect::<Vec<_>>()
-                .join(" OR "),
+            parts = parts.join(" UNION ALL "),
+            merged = self.each_column(merged),
+            filled = filled.join(" OR "),
         )
     }
 }
