@@ -179,7 +179,8 @@ SELECT p.oid::regprocedure AS security_definer
 FROM pg_proc AS p JOIN ours ON ours.schema = p.pronamespace WHERE p.prosecdef;
 SELECT c.oid::regclass AS view_of_its_owner, c.reloptions
 FROM pg_class AS c JOIN ours ON ours.schema = c.relnamespace
-WHERE c.relkind = 'v' AND NOT coalesce('security_invoker=true' = ANY (c.reloptions), false);
+WHERE c.relkind = 'v' AND NOT coalesce('security_invoker=true' = ANY (c.reloptions), false)
+ORDER BY c.relname;
 
 -- workspace_id leads every key and every index that serves a tenant; only those of machinery and BRIN do not, and the
 -- one that answers, for a role, which workspaces it may see.
