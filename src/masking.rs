@@ -11,7 +11,13 @@ fn mask_text(content: &str, max_length: default!(i32, 200)) -> String {
 }
 
 /// The text of a document in, the text of a document out: as `jsonb`, pgrx would refuse deep nesting and large numbers.
-#[pg_extern(schema = "analytics_internal", immutable, strict, parallel_safe, cost = 1000)]
+#[pg_extern(
+    schema = "analytics_internal",
+    immutable,
+    strict,
+    parallel_safe,
+    cost = 1000
+)]
 fn mask_json_text(document: &str, max_length: i32) -> String {
     masking::mask_json(document, checked_length(max_length))
 }

@@ -173,7 +173,7 @@ WHERE l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL
   AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
 ORDER BY (p.oid::regprocedure)::text COLLATE "C";
 
--- Nothing runs with the rights of its owner, and what may see every row of its tables is no view.
+-- Nothing runs with the rights of its owner, and no view may see every row of its tables but those that mask texts.
 SELECT p.oid::regprocedure AS security_definer
 FROM pg_proc AS p JOIN ours ON ours.schema = p.pronamespace WHERE p.prosecdef;
 SELECT c.oid::regclass AS view_of_its_owner

@@ -16,7 +16,7 @@ SELECT
     CASE WHEN t.unmasked THEN t.user_feedback ELSE analytics.mask_text(t.user_feedback) END AS user_feedback,
     CASE WHEN t.unmasked THEN t.metadata ELSE analytics.mask_json(t.metadata) END AS metadata
 FROM (
-    SELECT r.*,
+    SELECT r.workspace_id, r.run_id, r.started_at, r.error_message, r.error_stack, r.user_feedback, r.metadata,
            (SELECT analytics_internal.reads_everything())
            OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin'))) AS unmasked
     FROM analytics.agent_runs AS r
@@ -103,7 +103,7 @@ SELECT
     CASE WHEN t.unmasked THEN t.error_stack ELSE analytics.mask_text(t.error_stack) END AS error_stack,
     CASE WHEN t.unmasked THEN t.error_context ELSE analytics.mask_json(t.error_context) END AS error_context
 FROM (
-    SELECT r.*,
+    SELECT r.workspace_id, r.error_id, r.error_message, r.error_stack, r.error_context,
            (SELECT analytics_internal.reads_everything())
            OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin'))) AS unmasked
     FROM analytics.agent_errors AS r
@@ -171,7 +171,7 @@ SELECT
     t.feedback_id,
     CASE WHEN t.unmasked THEN t.comment ELSE analytics.mask_text(t.comment) END AS comment
 FROM (
-    SELECT r.*,
+    SELECT r.workspace_id, r.feedback_id, r.comment,
            (SELECT analytics_internal.reads_everything())
            OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin'))) AS unmasked
     FROM analytics.agent_user_feedback AS r
@@ -221,7 +221,7 @@ SELECT
     t.queue_id,
     CASE WHEN t.unmasked THEN t.metadata ELSE analytics.mask_json(t.metadata) END AS metadata
 FROM (
-    SELECT r.*,
+    SELECT r.workspace_id, r.queue_id, r.metadata,
            (SELECT analytics_internal.reads_everything())
            OR r.workspace_id = ANY (ARRAY(SELECT analytics.accessible_workspaces('admin'))) AS unmasked
     FROM analytics.execution_queue AS r
