@@ -1,6 +1,6 @@
 """What masking costs: the function alone, and error messages read as a viewer and as the owner of the tables.
 
-    MASKING_ROWS=20000 tools/bench masking      (a quick look)
+MASKING_ROWS=20000 tools/bench masking      (a quick look)
 """
 
 import os

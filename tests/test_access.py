@@ -889,7 +889,9 @@ def test_parallel_workers(world):
             if setting.startswith("force") and connection.info.server_version >= 160000:
                 setting = "debug_parallel_query = on"
             connection.execute(f"SET {setting}")
-        plan = "\n".join(row[0] for row in connection.execute("EXPLAIN SELECT count(run_id) FROM analytics.agent_runs"))
+        plan = "\n".join(
+            row[0] for row in connection.execute("EXPLAIN SELECT count(run_id) FROM analytics.agent_runs")
+        )
         assert "Gather" in plan
         assert connection.execute(
             "SELECT DISTINCT error_message FROM analytics.agent_runs_masked ORDER BY 1"
