@@ -10,36 +10,7 @@ use pgrx::prelude::*;
 use crate::errors::raise;
 use crate::roles::as_role;
 use crate::workspaces::require_workspace;
-
-/// Levels of access, each with everything that those before it have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    Viewer,
-    Member,
-    Admin,
-    Owner,
-}
-
-impl Level {
-    pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "viewer" => Some(Self::Viewer),
-            "member" => Some(Self::Member),
-            "admin" => Some(Self::Admin),
-            "owner" => Some(Self::Owner),
-            _ => None,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Member => "member",
-            Self::Admin => "admin",
-            Self::Owner => "owner",
-        }
-    }
-}
+pub use ::tokens::Level;
 
 /// A person for whom this session speaks, known by a verified claim and not by a database role.
 pub struct Identity {
@@ -71,7 +42,7 @@ fn identity_of_caller() -> Option<Identity> {
         return Some(Identity {
             user_id: Some(token.user_id),
             workspace_ids: token.workspace_ids,
-            level: Level::parse(token.level.name()).unwrap_or(Level::Viewer),
+            level: token.level,
         });
     }
     access_of_caller().gateway.map(gateway::identity)
@@ -126,13 +97,12 @@ fn change_member(
     user_id: Option<pgrx::Uuid>,
 ) {
     require_level(Some(workspace_id), "owner");
-    let granted_by = Spi::get_one::<String>("SELECT current_user::text").unwrap_or_report();
     let arguments = [
         workspace_id.into(),
         database_role.into(),
         access_level.into(),
         user_id.into(),
-        granted_by.into(),
+        crate::audit::caller().into(),
     ];
     as_role(members::owner(), || {
         Spi::run_with_args(
@@ -169,7 +139,7 @@ fn row_security(no_error: bool) -> bool {
 }
 
 fn known_level(word: &str) -> Level {
-    Level::parse(word).unwrap_or_else(|| {
+    Level::from_name(word).unwrap_or_else(|| {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("access_level \"{word}\" is not allowed: it is not a level of access"),

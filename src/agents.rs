@@ -13,6 +13,7 @@ use pgrx::prelude::*;
 
 use crate::errors::raise;
 use crate::roles::as_role;
+use crate::sql_functions;
 
 type Uuid16 = [u8; 16];
 
@@ -50,78 +51,40 @@ fn agent_id(workspace_id: pgrx::Uuid, agent_name: &str) -> pgrx::Uuid {
     pgrx::Uuid::from_bytes(*uuid::Uuid::new_v5(&name_space, agent_name.as_bytes()).as_bytes())
 }
 
-/// Postgres looks for this symbol beside each C function.
-#[unsafe(no_mangle)]
-#[doc(hidden)]
-pub extern "C" fn pg_finfo_admit_agent() -> *const pg_sys::Pg_finfo_record {
-    static INFO: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &raw const INFO
-}
-
-/// Row trigger of every table that names an agent.
-///
-/// # Safety
-/// Called by Postgres as a trigger.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn admit_agent(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: Postgres gives a trigger function its TriggerData; `trigger_data` checks that it did.
-    unsafe {
-        let data = trigger_data(fcinfo);
-        let relation = (*data).tg_relation;
-        let is_update =
-            (*data).tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE;
-        let row = if is_update {
-            (*data).tg_newtuple
-        } else {
-            (*data).tg_trigtuple
-        };
-        let columns = columns_of(relation);
-        let key = (
-            read_uuid(row, relation, columns.workspace_id),
-            read_uuid(row, relation, columns.agent_id),
-        );
-        if !already_admitted(&key) {
-            admit(key, (*(*relation).rd_rel).relowner);
+sql_functions! {
+    /// Row trigger of every table that names an agent.
+    fn admit_agent(call) {
+        // SAFETY: Postgres gives a trigger function its TriggerData; `trigger_data` checks that it did.
+        unsafe {
+            let data = call.trigger_data();
+            let relation = (*data).tg_relation;
+            let is_update =
+                (*data).tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE;
+            let row = if is_update {
+                (*data).tg_newtuple
+            } else {
+                (*data).tg_trigtuple
+            };
+            let columns = columns_of(relation);
+            let key = (
+                read_uuid(row, relation, columns.workspace_id),
+                read_uuid(row, relation, columns.agent_id),
+            );
+            if !already_admitted(&key) {
+                admit(key, (*(*relation).rd_rel).relowner);
+            }
         }
+        pg_sys::Datum::null()
     }
-    pg_sys::Datum::null()
 }
 
-#[unsafe(no_mangle)]
-#[doc(hidden)]
-pub extern "C" fn pg_finfo_forget_admitted() -> *const pg_sys::Pg_finfo_record {
-    static INFO: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &raw const INFO
-}
-
-/// Statement trigger of workspaces and agents: tells every backend, at commit, to forget what it has seen.
-///
-/// # Safety
-/// Called by Postgres as a trigger.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn forget_admitted(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    forget();
-    // SAFETY: as in `admit_agent`.
-    unsafe { pg_sys::CacheInvalidateRelcache((*trigger_data(fcinfo)).tg_relation) };
-    pg_sys::Datum::null()
-}
-
-/// # Safety
-/// `fcinfo` is the call information of a function call.
-pub unsafe fn trigger_data(fcinfo: pg_sys::FunctionCallInfo) -> *mut pg_sys::TriggerData {
-    // SAFETY: the context is either NULL or a node whose tag says what it is.
-    unsafe {
-        let context = (*fcinfo).context;
-        if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
-            raise(
-                PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-                "this function can be called as a trigger only",
-                "Use it in CREATE TRIGGER.",
-            )
-        }
-        context.cast()
+sql_functions! {
+    /// Statement trigger of workspaces and agents: tells every backend, at commit, to forget what it has seen.
+    fn forget_admitted(call) {
+        forget();
+        // SAFETY: as in `admit_agent`.
+        unsafe { pg_sys::CacheInvalidateRelcache((*call.trigger_data()).tg_relation) };
+        pg_sys::Datum::null()
     }
 }
 

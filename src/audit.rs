@@ -9,10 +9,10 @@ use pgrx::prelude::*;
 use pgrx::{JsonB, PgLogLevel, function_name};
 use serde_json::{Value, json};
 
-use crate::agents::trigger_data;
 use crate::errors::raise;
 use crate::roles::{as_role, with_setting};
-use crate::setup::relation_owner;
+use crate::setup::{relation_owner, table_named};
+use crate::sql_functions;
 use crate::tokens::identity;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -129,11 +129,8 @@ fn role_name(role: pg_sys::Oid) -> String {
 }
 
 fn owner() -> pg_sys::Oid {
-    // SAFETY: look-ups by name that accept names which do not exist; runs inside a transaction.
-    unsafe {
-        let schema = pg_sys::get_namespace_oid(c"analytics".as_ptr(), true);
-        relation_owner(pg_sys::get_relname_relid(c"audit_log".as_ptr(), schema))
-    }
+    // SAFETY: runs inside a transaction; gives an invalid id for an invalid one.
+    unsafe { relation_owner(table_named(c"analytics", c"audit_log")) }
 }
 
 /// For SQL functions of ours that run as the owner of the tables.
@@ -206,28 +203,18 @@ fn cleanup_audit_log(keep: default!(Option<Interval>, "'400 days'")) -> i64 {
     removed
 }
 
-#[unsafe(no_mangle)]
-#[doc(hidden)]
-pub extern "C" fn pg_finfo_keep_audit_log() -> *const pg_sys::Pg_finfo_record {
-    static INFO: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &raw const INFO
-}
-
-/// Statement trigger of `audit_log`: only `cleanup_audit_log()` removes, and nothing is changed.
-///
-/// # Safety
-/// Called by Postgres as a trigger.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn keep_audit_log(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: Postgres gives a trigger function its TriggerData; `trigger_data` checks that it did.
-    let event = unsafe { (*trigger_data(fcinfo)).tg_event } & pg_sys::TRIGGER_EVENT_OPMASK;
-    if event != pg_sys::TRIGGER_EVENT_DELETE || !IS_CLEANING_UP.get() {
-        raise(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            "audit_log is append-only",
-            "Old entries are removed by SELECT analytics.cleanup_audit_log(keep => interval '400 days').",
-        )
+sql_functions! {
+    /// Statement trigger of `audit_log`: only `cleanup_audit_log()` removes, and nothing is changed.
+    fn keep_audit_log(call) {
+        // SAFETY: Postgres gives a trigger function its TriggerData; `trigger_data` checks that it did.
+        let event = unsafe { (*call.trigger_data()).tg_event } & pg_sys::TRIGGER_EVENT_OPMASK;
+        if event != pg_sys::TRIGGER_EVENT_DELETE || !IS_CLEANING_UP.get() {
+            raise(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                "audit_log is append-only",
+                "Old entries are removed by SELECT analytics.cleanup_audit_log(keep => interval '400 days').",
+            )
+        }
+        pg_sys::Datum::null()
     }
-    pg_sys::Datum::null()
 }

@@ -125,6 +125,22 @@ impl Call {
         }
     }
 
+    /// What Postgres tells a trigger function; an error where it is called as another one.
+    pub fn trigger_data(self) -> *mut pg_sys::TriggerData {
+        // SAFETY: the call information is valid; its context is either NULL or a node whose tag says what it is.
+        unsafe {
+            let context = (*self.0).context;
+            if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_TriggerData {
+                raise(
+                    PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                    "this function can be called as a trigger only",
+                    "Use it in CREATE TRIGGER.",
+                )
+            }
+            context.cast()
+        }
+    }
+
     /// Returns NULL.
     #[inline]
     pub fn null(self) -> pg_sys::Datum {

@@ -2,6 +2,7 @@
 //! (an extension's own tables do not survive `pg_dump`; see docs/install.md).
 
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::time::Instant;
 
 use pgrx::pg_sys;
@@ -404,12 +405,17 @@ fn first_value<T: FromDatum + IntoDatum>(client: &SpiClient, sql: &str) -> Optio
     }
 }
 
-fn migrations_table() -> Option<pg_sys::Oid> {
+/// A table by its name; `InvalidOid` where there is none.
+pub fn table_named(schema: &CStr, name: &CStr) -> pg_sys::Oid {
     // SAFETY: look-ups of names in the system caches; both accept names that do not exist.
-    let table = unsafe {
-        let schema = pg_sys::get_namespace_oid(c"analytics_internal".as_ptr(), true);
-        pg_sys::get_relname_relid(c"schema_migrations".as_ptr(), schema)
-    };
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
+        pg_sys::get_relname_relid(name.as_ptr(), schema)
+    }
+}
+
+fn migrations_table() -> Option<pg_sys::Oid> {
+    let table = table_named(c"analytics_internal", c"schema_migrations");
     (table != pg_sys::Oid::INVALID).then_some(table)
 }
 

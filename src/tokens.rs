@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 
 use crate::errors::raise;
 use crate::roles::with_setting;
-use crate::setup::relation_owner;
+use crate::setup::{relation_owner, table_named};
 
 /// Seconds since 1970, by the clock and not by the transaction.
 fn now() -> i64 {
@@ -33,7 +33,7 @@ fn timestamp(seconds: i64) -> TimestampWithTimeZone {
     to_timestamp(seconds as f64)
 }
 
-fn sql_uuid(id: uuid::Uuid) -> pgrx::Uuid {
+pub fn sql_uuid(id: uuid::Uuid) -> pgrx::Uuid {
     pgrx::Uuid::from_bytes(*id.as_bytes())
 }
 
@@ -43,11 +43,8 @@ fn rust_uuid(id: pgrx::Uuid) -> uuid::Uuid {
 
 /// The owner of the keys, who reads them for everybody.
 fn owner() -> pg_sys::Oid {
-    // SAFETY: look-ups by name that accept names which do not exist; runs inside a transaction.
-    unsafe {
-        let schema = pg_sys::get_namespace_oid(c"analytics_internal".as_ptr(), true);
-        relation_owner(pg_sys::get_relname_relid(c"token_keys".as_ptr(), schema))
-    }
+    // SAFETY: runs inside a transaction; gives an invalid id for an invalid one.
+    unsafe { relation_owner(table_named(c"analytics_internal", c"token_keys")) }
 }
 
 /// Raises an error whose statement does not go into the server's log: there is a token or a secret in it.

@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 use super::{Identity, Level};
 use crate::errors::raise;
+use crate::tokens::sql_uuid;
 
 /// The claims that matter here; others are ignored. A claim that is there twice is an error.
 #[derive(serde::Deserialize)]
@@ -50,11 +51,8 @@ pub fn identity(ceiling: Level) -> Identity {
         user_id: claims
             .sub
             .and_then(|sub| uuid::Uuid::parse_str(&sub).ok())
-            .map(|id| pgrx::Uuid::from_bytes(*id.as_bytes())),
-        workspace_ids: workspace_ids
-            .into_iter()
-            .map(|id| pgrx::Uuid::from_bytes(*id.as_bytes()))
-            .collect(),
+            .map(sql_uuid),
+        workspace_ids: workspace_ids.into_iter().map(sql_uuid).collect(),
         level: level(claims.access_level.as_deref(), claims.role.as_deref()).min(ceiling),
     }
 }
@@ -62,9 +60,9 @@ pub fn identity(ceiling: Level) -> Identity {
 /// For `PostgREST` and Supabase `role` is the database role, so a word there that is no level says nothing.
 fn level(access_level: Option<&str>, role: Option<&str>) -> Level {
     match access_level {
-        Some(word) => Level::parse(word)
+        Some(word) => Level::from_name(word)
             .unwrap_or_else(|| refuse("access_level is none of viewer, member, admin, owner")),
-        None => role.and_then(Level::parse).unwrap_or(Level::Viewer),
+        None => role.and_then(Level::from_name).unwrap_or(Level::Viewer),
     }
 }
 

@@ -13,10 +13,10 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::Level;
-use crate::agents::trigger_data;
 use crate::query::read_rows;
 use crate::roles::as_role;
-use crate::setup::relation_owner;
+use crate::setup::{relation_owner, table_named};
+use crate::sql_functions;
 
 /// What a role has by itself and through the roles that it inherits from.
 pub struct Access {
@@ -117,7 +117,7 @@ fn read(role: pg_sys::Oid) -> Access {
         // The tables check their words; should one be wrong all the same, it is worth the least.
         let level = word
             .as_deref()
-            .and_then(Level::parse)
+            .and_then(Level::from_name)
             .unwrap_or(Level::Viewer);
         match workspace {
             Some(workspace) => access.workspaces.push((workspace, level)),
@@ -134,42 +134,24 @@ pub fn owner() -> pg_sys::Oid {
 }
 
 pub fn workspaces_table() -> pg_sys::Oid {
-    table(c"analytics", c"workspaces")
+    table_named(c"analytics", c"workspaces")
 }
 
 fn members_table() -> pg_sys::Oid {
-    table(c"analytics", c"workspace_members")
+    table_named(c"analytics", c"workspace_members")
 }
 
 fn gateways_table() -> pg_sys::Oid {
-    table(c"analytics_internal", c"trusted_gateways")
+    table_named(c"analytics_internal", c"trusted_gateways")
 }
 
-fn table(schema: &std::ffi::CStr, name: &std::ffi::CStr) -> pg_sys::Oid {
-    // SAFETY: look-ups by name that accept names which do not exist.
-    unsafe {
-        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
-        pg_sys::get_relname_relid(name.as_ptr(), schema)
+sql_functions! {
+    /// Row trigger of the two tables: tells every backend, at commit, that a row has changed; this one at once.
+    fn forget_access(call) {
+        // SAFETY: `trigger_data` checks that this is a trigger; its relation is open.
+        unsafe { pg_sys::CacheInvalidateRelcache((*call.trigger_data()).tg_relation) };
+        pg_sys::Datum::null()
     }
-}
-
-#[unsafe(no_mangle)]
-#[doc(hidden)]
-pub extern "C" fn pg_finfo_forget_access() -> *const pg_sys::Pg_finfo_record {
-    static INFO: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &raw const INFO
-}
-
-/// Row trigger of the two tables: tells every backend, at commit, that a row has changed; this one at once.
-///
-/// # Safety
-/// Called by Postgres as a trigger.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn forget_access(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: `trigger_data` checks that this is a trigger; its relation is open.
-    unsafe { pg_sys::CacheInvalidateRelcache((*trigger_data(fcinfo)).tg_relation) };
-    pg_sys::Datum::null()
 }
 
 fn register_callbacks() {
