@@ -284,15 +284,16 @@ ROLLUPS = [question.name for question in QUESTIONS]
 TABLES = [table for question in QUESTIONS for table in question.levels]
 ALWAYS = {"from": "-infinity", "to": "infinity"}
 
-# list_agents, as it was before there were rollups.
+# list_agents, as it was before there were rollups; percentiles are exact of up to 250 values.
 LISTED = """
     SELECT agent_id, count(*), count(*) FILTER (WHERE status = 'completed'),
-           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY runtime_seconds), sum(credits_consumed),
+           CASE WHEN count(*) <= 250 THEN percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY runtime_seconds) END,
+           sum(credits_consumed),
            count(DISTINCT user_id), sum(user_rating)::float8 / nullif(count(user_rating), 0), max(started_at)
     FROM oracle.runs WHERE workspace_id = %s GROUP BY 1 ORDER BY 1"""
 LIST = """
     SELECT agent_id, total_runs, successful_runs,
-           CASE WHEN p50_runtime_seconds IS NOT NULL THEN ARRAY[p50_runtime_seconds, p95_runtime_seconds] END,
+           CASE WHEN p50_runtime_seconds IS NOT NULL AND total_runs <= 250 THEN ARRAY[p50_runtime_seconds, p95_runtime_seconds] END,
            credits_consumed, unique_users, avg_rating, last_run_at
     FROM analytics.list_agents(%s, 'all') WHERE total_runs > 0 ORDER BY 1"""
 

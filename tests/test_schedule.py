@@ -66,7 +66,9 @@ def test_jobs_run(servers):
             )
         database.execute("SELECT analytics.set_retention('agent_runs', '1000 days')")
         every_minute = "* * * * *"
-        rows = database.rows("SELECT job_name, schedule FROM analytics.schedule(%s, %s, %s)", [every_minute] * 3)
+        rows = database.rows(
+            "SELECT job_name, schedule FROM analytics.schedule(%s, %s, %s)", [every_minute] * 3
+        )
         assert rows == [(job, every_minute) for job in JOBS]
 
     def all_ran() -> bool:
@@ -76,7 +78,10 @@ def test_jobs_run(servers):
     wait_until(all_ran, "the jobs did not run", 130)
     for name, database in databases.items():
         status = database.rows("SELECT job_name, last_status, last_message FROM analytics.schedule_status()")
-        assert {(job, result) for job, result, _ in status} == {(job, "succeeded") for job in JOBS}, (name, status)
+        assert {(job, result) for job, result, _ in status} == {(job, "succeeded") for job in JOBS}, (
+            name,
+            status,
+        )
         assert database.value("SELECT count(*) FROM analytics_internal.rollup_changes") == 0
         assert database.value("SELECT sum(total_runs)::int FROM analytics.agent_performance_hourly") == 3
         logged = database.rows(
