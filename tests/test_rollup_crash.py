@@ -93,26 +93,33 @@ def test_kill_during_clean_up(durable, background):
     killed: list[str] = []
     # How far it got.
     state = """
-        SELECT CASE WHEN EXISTS (SELECT FROM analytics_internal.retention WHERE floor > final) THEN 'floors'
-                    WHEN EXISTS (SELECT FROM analytics.agent_runs AS r, analytics_internal.retention AS t
-                                 WHERE t.table_name = 'agent_runs' AND r.started_at < t.final) THEN 'rows'
+        SELECT CASE WHEN EXISTS (SELECT FROM analytics_internal.retention WHERE floor > final) THEN 'rollups'
+                    WHEN EXISTS (SELECT FROM analytics.execution_queue AS q, analytics_internal.retention AS t
+                                 WHERE t.table_name = 'execution_queue' AND q.started_at < t.final) THEN 'rows'
                     ELSE 'done' END"""
-    for number in range(max(CRASHES // 3, 4)):
+    for number in range(max(CRASHES // 3, 6)):
         keep -= 50
         for table in ALL_TABLES:
             database.execute("SELECT analytics.set_retention(%s, make_interval(days => %s))", [table, keep])
-        if number % 2:
-            # Something to bring up to date first.
-            database.execute("TRUNCATE analytics_internal.rollup_changes")
+        holder, cleaner = database.connect(), database.connect()
+        holder.execute("BEGIN")
+        if number % 3 < 2:
+            # Something to bring up to date first; it stops there, or when rows are being removed.
             database.execute(
                 "INSERT INTO analytics_internal.rollup_changes (sources, bucket, until) VALUES (31, '-infinity', 'infinity')"
             )
-        cleaning = background(until_it_ends, database.connect().execute, "CALL analytics.cleanup_old_data()")
-        threading.Event().wait(rng.random() * 0.6)
+            stop_at = ("error_summary_hourly", "execution_queue")[number % 3]
+            holder.execute(f"LOCK TABLE analytics.{stop_at} IN SHARE MODE")
+        cleaning = background(until_it_ends, cleaner.execute, "CALL analytics.cleanup_old_data()")
+        if number % 3 < 2:
+            database.wait_until_blocked(cleaner)
+        else:
+            threading.Event().wait(rng.random() * 0.6)
         crash(database)
         cleaning.result(60)
         killed.append(database.value(state))
         assert answers(database.connection, workspace) == before, killed
+    assert {"rollups", "rows"} <= set(killed)
     print("killed when it was at:", killed)
     database.execute("CALL analytics.cleanup_old_data()")
     assert database.value(state) == "done"
