@@ -441,6 +441,28 @@ def test_rollup_that_fails(db, question):
     oracle.check_tables(db.connection)
 
 
+def test_workspace_that_comes_back_while_a_rollup_fails(db):
+    """The removal of the first one, tried again, does not take what the second one has."""
+    oracle = oracle_of(db)
+    workspace = oracle.workspaces[0]
+    db.execute(RUN, [workspace, AGENT, START])
+    refresh(db.connection)
+    db.execute("""
+        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
+        CREATE TRIGGER refuse BEFORE DELETE ON analytics.agent_model_usage FOR EACH ROW EXECUTE FUNCTION public.refuse()""")
+    db.execute("DELETE FROM analytics.workspaces WHERE workspace_id = %s", [workspace])
+    db.execute("CALL analytics.refresh_all()")
+    assert db.rows(STATE, ["agent_model_usage"])[0][1] == 1
+    db.execute("DROP TRIGGER refuse ON analytics.agent_model_usage")
+    db.execute("INSERT INTO analytics.workspaces (workspace_id, name) VALUES (%s, 'again')", [workspace])
+    db.execute(RUN, [workspace, AGENT, START + timedelta(hours=3)])
+    oracle.check_all(db.connection, "before it is tried again")
+    retry_now(db)
+    db.execute("CALL analytics.refresh_all()")
+    oracle.check_all(db.connection, "after")
+    oracle.check_tables(db.connection)
+
+
 def test_refresh_all_warns_of_failures(db):
     workspace = db.workspace()
     db.execute(RUN, [workspace, AGENT, START])
