@@ -172,7 +172,12 @@ fn refresh_batch(client: &mut SpiClient, max_buckets: i32, triggered_by: &str) -
     if let Some(work) = take(client, None, max_buckets) {
         is_idle = false;
         for rollup in ROLLUPS {
-            compute(client, rollup, &work, &mut outcomes);
+            if work.concerns(rollup) && is_waiting(client, rollup) {
+                put_back(client, rollup, &work);
+                outcomes.push(Outcome::nothing(rollup.base.table, "waiting"));
+            } else {
+                compute(client, rollup, &work, &mut outcomes);
+            }
         }
     }
     // What failed before is tried again when its time has come.
@@ -402,10 +407,6 @@ fn compute(client: &mut SpiClient, rollup: &Rollup, work: &Work, outcomes: &mut 
     if !work.concerns(rollup) {
         return;
     }
-    if is_waiting(client, rollup) {
-        put_back(client, rollup, work);
-        return;
-    }
     announce(rollup, work);
     let started = Instant::now();
     let attempts = attempts(client, rollup);
@@ -576,10 +577,12 @@ fn put_back(client: &mut SpiClient, rollup: &Rollup, work: &Work) {
     }
 }
 
-/// After a failure, until it is tried again.
+/// After a failure, until all that was put back is done: the removal of a workspace must not come after the hours of
+/// another one that has its id.
 fn is_waiting(client: &mut SpiClient, rollup: &Rollup) -> bool {
     let sql = "SELECT EXISTS (SELECT FROM analytics_internal.rollup_state AS s
-                              WHERE s.rollup = $1 AND s.retry_at > pg_catalog.clock_timestamp())";
+                              WHERE s.rollup = $1 AND s.retry_at > pg_catalog.clock_timestamp())
+                   OR EXISTS (SELECT FROM analytics_internal.rollup_changes AS c WHERE c.rollup = $1)";
     let waiting: Option<bool> = run(client, sql, &[rollup.name.into()])
         .first()
         .get_one()
