@@ -162,6 +162,22 @@ PERFORMANCE = """
     FROM analytics.agent_performance(%s, %s, %s)"""
 
 
+def assert_measures(found: list[tuple], expected: list[tuple], count: int, percentiles: range) -> None:
+    """Equal rows, but for percentiles of more runs than a sketch holds exactly: these are within its bound."""
+    close = []
+    for row, wanted in zip(found, expected, strict=True):
+        if wanted[count] > 250:
+            for column in percentiles:
+                assert row[column] == pytest.approx(wanted[column], rel=0.0101)
+            row = (
+                *row[: percentiles.start],
+                *wanted[percentiles.start : percentiles.stop],
+                *row[percentiles.stop :],
+            )
+        close.append(row)
+    assert_rows(close, expected)
+
+
 def compare(database: Database, workspace: uuid.UUID, runs: list[dict], timeframe: str) -> int:
     """Every answer about every agent; returns how many runs were in the window."""
     with database.connect(autocommit=False) as connection:
@@ -171,13 +187,13 @@ def compare(database: Database, workspace: uuid.UUID, runs: list[dict], timefram
             "SELECT * FROM analytics.list_agents(%s, %s)", [workspace, timeframe]
         ).fetchall()
         expected = expected_list(workspace, runs, now, timeframe)
-        assert_rows(found, expected)
+        assert_measures(found, expected, 5, range(12, 14))
         for agent in {run["agent"] for run in runs}:
             (row,) = connection.execute(
                 PERFORMANCE, [workspace, uuid.uuid5(workspace, agent), timeframe]
             ).fetchall()
             its_runs = [run for run in runs if run["agent"] == agent]
-            assert_rows([row], [expected_performance(its_runs, now, timeframe)])
+            assert_measures([row], [expected_performance(its_runs, now, timeframe)], 2, range(11, 16))
         connection.rollback()
     return sum(row[5] for row in expected)
 
@@ -209,7 +225,10 @@ def test_real_runs(db, file):
     )
     months = [run["started_at"].strftime("agent_runs_y%Ym%m") for run in runs]
     assert moved == {month: months.count(month) for month in set(months)}
-    assert db.contents() == contents
+    after = db.contents()
+    for each in (contents, after):
+        assert each.pop("analytics_internal.rollup_partitions"), "it knows which months there are"
+    assert after == contents
     assert compare(db, workspace, runs, "all") == 5200
 
     unknown = db.rows(

@@ -161,7 +161,9 @@ def test_relations(world):
                 queries += [f"SELECT max({column}::text) FROM {name} GROUP BY {column}" for column in columns]
                 for query in queries:
                     state, text = attempt(connection, query)
-                    assert state in (None, REFUSED), f"{key}: {query}: {state} {text}"
+                    # Sketches cannot be grouped by.
+                    ungroupable = state == "42883" and ("sketch" in query or "runtime_stats" in query)
+                    assert state in (None, REFUSED) or ungroupable, f"{key}: {query}: {state} {text}"
                     assert not found(text, hidden(key)), f"{key}: {query}: {found(text, hidden(key))}"
                     if found(text, READS.get(key, "")):
                         read.add(name)
