@@ -188,6 +188,8 @@ def world(db, make_role) -> World:
     """Three workspaces, and every way to come in: what is added here is tested by everything below."""
     for workspace in "ABC":
         fill(db, workspace)
+    # So that there is something behind the views over them.
+    db.execute("SELECT * FROM analytics.refresh_materialized_views()")
     ways: dict[str, Way] = {}
 
     for level in LEVELS:
@@ -1115,7 +1117,7 @@ def test_partitions_show_nothing(world):
 SHARED_WORDS = {
     "access_level", "action", "agent_type", "agent_version", "business_impact", "effort_level", "error_category",
     "error_severity", "error_type", "feedback_category", "lifecycle_state", "model_name", "model_provider", "outcome", "plan",
-    "sentiment", "status", "suggestion_type", "time_zone", "trigger_source",
+    "rollup", "sentiment", "status", "suggestion_type", "time_zone", "trigger_source",
 }  # fmt: skip
 TEXTS = """
     SELECT a.attrelid::regclass::text, a.attname, coalesce(a.attstattarget, -1) = 0
