@@ -174,7 +174,8 @@ AS $$
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
       AND p.proname IN ('refuse', 'refuse_argument', 'require_schema', 'require_workspace', 'require_agent',
                         'known_agents', 'hours_between', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
-                        'require_level', 'change_member', 'reads_everything', 'mask_json_text')
+                        'require_level', 'change_member', 'reads_everything', 'mask_json_text', 'run_text',
+                        'run_metadata')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t
