@@ -6,7 +6,6 @@ functions are taken from the catalog, as in test_access.py.
 
 import json
 
-import psycopg
 import pytest
 from test_access import (
     REFUSED,
@@ -317,7 +316,8 @@ def test_plans(world):
         """How many texts of runs a statement looks up; it must not seem so much work that the planner compiles it."""
         with world.db.connect() as connection, connection.transaction():
             connection.execute("SET LOCAL track_functions = 'pl'")
-            connection.execute("SET LOCAL max_parallel_workers_per_gather = 0")  # workers count for themselves
+            # Workers count for themselves.
+            connection.execute("SET LOCAL max_parallel_workers_per_gather = 0")
             connection.execute(f"SET LOCAL ROLE {world.roles['viewer']}")
             plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN {query}"))
             assert "JIT" not in plan, plan
