@@ -1,0 +1,1 @@
+-- Queue, throughput, latency and concurrency of a workspace.

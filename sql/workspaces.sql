@@ -1,0 +1,1 @@
+-- Workspaces: what they did, who was active, how they are.
