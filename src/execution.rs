@@ -7,32 +7,46 @@ use pgrx::prelude::*;
 use crate::errors::raise;
 use crate::rollup::time::{INFINITY, to_microseconds, to_time};
 
-type Row = (
-    name!(place, i64),
-    name!(peak_runs, i64),
-    name!(peak_at, Option<TimestampWithTimeZone>),
-    name!(mean_runs, Option<f64>),
-    name!(utilization, Option<f64>),
-);
-
 /// One row for each two neighbouring edges. What has no start is left out; what has no end goes on for ever.
-#[pg_extern(schema = "analytics_internal", immutable, strict, parallel_safe, cost = 1000)]
-#[allow(clippy::needless_pass_by_value)] // what pgrx makes of an array
+#[pg_extern(
+    schema = "analytics_internal",
+    immutable,
+    strict,
+    parallel_safe,
+    cost = 1000
+)]
+#[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // what pgrx makes of an array, and asks of a row
 fn concurrency(
     starts: Array<'_, TimestampWithTimeZone>,
     ends: Array<'_, TimestampWithTimeZone>,
     edges: Array<'_, TimestampWithTimeZone>,
-) -> TableIterator<'static, Row> {
+) -> TableIterator<
+    'static,
+    (
+        name!(place, i64),
+        name!(peak_runs, i64),
+        name!(peak_at, Option<TimestampWithTimeZone>),
+        name!(mean_runs, Option<f64>),
+        name!(utilization, Option<f64>),
+    ),
+> {
     if starts.len() != ends.len() {
         raise(
-            PgSqlErrorCode::ERRCODE_ARRAY_SUBSCRIPT_ERROR,
-            format!("{} starts and {} ends are not pairs", starts.len(), ends.len()),
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!(
+                "{} starts and {} ends are not pairs",
+                starts.len(),
+                ends.len()
+            ),
             "Give an end, or NULL, for each start.",
         )
     }
     let edges: Vec<i64> = edges.iter().flatten().map(to_microseconds).collect();
     let intervals = starts.iter().zip(ends.iter()).filter_map(|(start, end)| {
-        Some((to_microseconds(start?), end.map_or(INFINITY, to_microseconds)))
+        Some((
+            to_microseconds(start?),
+            end.map_or(INFINITY, to_microseconds),
+        ))
     });
     let rows: Vec<_> = sweep(intervals, &edges)
         .into_iter()

@@ -50,7 +50,12 @@ pub const MIGRATIONS: &[Migration] = &[
 ];
 
 /// In the order in which they are made: those of agents read those of masking.
-pub const VIEWS: &[View] = &[view!("masking"), view!("agents"), view!("rollup"), view!("bi")];
+pub const VIEWS: &[View] = &[
+    view!("masking"),
+    view!("agents"),
+    view!("rollup"),
+    view!("bi"),
+];
 
 /// The schema version that this library needs.
 pub fn newest_version() -> i32 {

@@ -156,7 +156,10 @@ mod tests {
     fn an_end_makes_room_for_a_start() {
         let bucket = one(&[(0, 5), (5, 9)], 0, 10);
         assert_eq!((bucket.peak, bucket.peak_at), (1, Some(0)));
-        assert_eq!((bucket.mean(), bucket.utilization()), (Some(0.9), Some(0.9)));
+        assert_eq!(
+            (bucket.mean(), bucket.utilization()),
+            (Some(0.9), Some(0.9))
+        );
     }
 
     #[test]
