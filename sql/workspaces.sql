@@ -1,5 +1,44 @@
 -- Workspaces: what they did, who was active in them, and how well they are.
 
+-- Merging what an agent did for a month, only to see that it did anything, would cost most of a dashboard.
+CREATE FUNCTION analytics_internal.active_agents(workspace_id uuid, from_time timestamptz, to_time timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    -- Before it, there are rollups at most, which outlive their runs.
+    oldest timestamptz;
+BEGIN
+    PERFORM analytics_internal.require_workspace($1);
+    SELECT min(r.started_at) INTO oldest FROM analytics.agent_runs AS r WHERE r.workspace_id = $1;
+    oldest := least(coalesce(oldest, $3), $3);
+    RETURN (
+        SELECT count(*) FROM (
+            SELECT k.agent_id
+            FROM (SELECT a.agent_id FROM analytics_internal.known_agents($1) AS a
+                  -- Those that were deleted, while their runs stay.
+                  UNION SELECT d.agent_id FROM analytics.agent_performance_daily AS d
+                  WHERE d.workspace_id = $1 AND d.bucket > $2 - interval '24 hours' AND d.bucket < $3) AS k
+            -- LIMIT keeps the planner from reading all runs of the window at once instead.
+            CROSS JOIN LATERAL (
+                SELECT FROM analytics.agent_runs AS r
+                WHERE r.workspace_id = $1 AND r.agent_id = k.agent_id AND r.started_at >= $2 AND r.started_at < $3
+                LIMIT 1
+            ) AS any_run
+            UNION
+            SELECT p.agent_id
+            FROM (SELECT WHERE $2 < oldest) AS beyond
+            CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, $2, oldest) AS p
+            WHERE p.total_runs > 0
+        ) AS active);
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.active_agents(uuid, timestamptz, timestamptz) IS
+    'Number of agents of a workspace with a run in a window, by a look into the index of runs for each agent; from rollups before the oldest run that is kept. Errors: 22023 unknown workspace.';
+
 CREATE FUNCTION analytics.list_workspaces(timeframe text DEFAULT '30d',
                                           from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS TABLE (
@@ -49,14 +88,10 @@ BEGIN
            coalesce(m.timeout_runs, 0), coalesce(m.cancelled_runs, 0),
            m.successful_runs::double precision / nullif(m.total_runs - m.running_runs - m.queued_runs, 0),
            analytics.approx_percentile(0.95, m.runtime_sketch), coalesce(m.credits_consumed, 0), coalesce(m.tokens_used, 0),
-           a.agents, coalesce(analytics.approx_distinct(m.users_sketch), 0), coalesce(m.total_errors, 0), m.last_run_at
+           analytics_internal.active_agents(w.workspace_id, bounds.window_start, bounds.window_end),
+           coalesce(analytics.approx_distinct(m.users_sketch), 0), coalesce(m.total_errors, 0), m.last_run_at
     FROM analytics.workspaces AS w
     LEFT JOIN LATERAL analytics_internal.execution_metrics_buckets(w.workspace_id, bounds.window_start, bounds.window_end) AS m ON true
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS agents
-        FROM analytics_internal.agent_performance_buckets(w.workspace_id, NULL, bounds.window_start, bounds.window_end) AS p
-        WHERE p.total_runs > 0
-    ) AS a
     ORDER BY coalesce(m.total_runs, 0) DESC, w.name, w.workspace_id;
 END
 $$;
@@ -120,8 +155,7 @@ BEGIN
     RETURN QUERY
     SELECT w.name, w.plan, nullif(bounds.window_start, '-infinity'), nullif(bounds.window_end, 'infinity'),
            (SELECT count(*) FROM analytics_internal.known_agents($1)),
-           (SELECT count(*) FROM analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end) AS a
-            WHERE a.total_runs > 0),
+           analytics_internal.active_agents($1, bounds.window_start, bounds.window_end),
            coalesce(analytics.approx_distinct(m.users_sketch), 0),
            coalesce(m.total_runs, 0), coalesce(m.successful_runs, 0), coalesce(m.failed_runs, 0), coalesce(m.timeout_runs, 0),
            coalesce(m.cancelled_runs, 0), coalesce(m.running_runs, 0), coalesce(m.queued_runs, 0),
@@ -259,8 +293,7 @@ RETURNS TABLE (
     success_rate     double precision,
     credits_consumed numeric,
     tokens_used      numeric,
-    total_errors     bigint,
-    total_feedback   bigint
+    total_errors     bigint
 )
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 100
 SET search_path = pg_catalog, pg_temp
@@ -287,35 +320,32 @@ BEGIN
     INTO step
     FROM analytics_internal.series_spans($3, zone, bounds.window_start, bounds.window_end) AS s;
     RETURN QUERY
-    WITH spans AS MATERIALIZED (
-        SELECT * FROM analytics_internal.series_spans($3, zone, bounds.window_start, bounds.window_end)
-    ), found AS (
-        SELECT date_trunc($3, m.bucket, zone) AS bucket_start, m.*
+    WITH series AS MATERIALIZED (
+        SELECT * FROM analytics_internal.execution_series($1, $3, zone, bounds.window_start, bounds.window_end)
+    ), active AS (
+        SELECT date_trunc($3, m.bucket, zone) AS bucket_start, m.agent_id
         FROM (SELECT WHERE step IS NOT NULL) AS aligned
         CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, step) AS m
+        WHERE m.total_runs > 0
         UNION ALL
-        SELECT s.bucket_start, m.*
+        SELECT s.bucket_start, m.agent_id
         FROM (SELECT WHERE step IS NULL) AS unaligned
-        CROSS JOIN spans AS s
+        CROSS JOIN series AS s
         CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.span_start, s.span_end) AS m
-    ), merged AS (
-        SELECT f.bucket_start, count(DISTINCT f.agent_id) FILTER (WHERE f.total_runs > 0) AS active_agents,
-               analytics.rollup(f.users_sketch) AS users_sketch, sum(f.total_runs)::bigint AS total_runs,
-               sum(f.successful_runs) AS successful_runs, sum(f.total_runs - f.running_runs - f.queued_runs) AS finished_runs,
-               sum(f.credits_consumed) AS credits_consumed, sum(f.tokens_used) AS tokens_used,
-               sum(f.total_errors)::bigint AS total_errors, sum(f.total_feedback)::bigint AS total_feedback
-        FROM found AS f GROUP BY f.bucket_start
+        WHERE m.total_runs > 0
+    ), agents AS (
+        SELECT a.bucket_start, count(DISTINCT a.agent_id) AS number FROM active AS a GROUP BY a.bucket_start
     )
-    SELECT s.bucket_start, coalesce(m.active_agents, 0), coalesce(analytics.approx_distinct(m.users_sketch), 0),
-           coalesce(m.total_runs, 0), (m.successful_runs / nullif(m.finished_runs, 0))::double precision,
-           coalesce(m.credits_consumed, 0), coalesce(m.tokens_used, 0), coalesce(m.total_errors, 0), coalesce(m.total_feedback, 0)
-    FROM spans AS s
-    LEFT JOIN merged AS m USING (bucket_start)
+    SELECT s.bucket_start, coalesce(a.number, 0), coalesce(analytics.approx_distinct(s.users_sketch), 0), s.total_runs,
+           s.successful_runs::double precision / nullif(s.total_runs - s.running_runs - s.queued_runs, 0),
+           s.credits_consumed, s.tokens_used, s.total_errors
+    FROM series AS s
+    LEFT JOIN agents AS a USING (bucket_start)
     ORDER BY s.place;
 END
 $$;
 COMMENT ON FUNCTION analytics.workspace_activity(uuid, text, text, text, timestamptz, timestamptz) IS
-    'Who was active in a workspace, one row per hour, day, week (from Monday) or month of a time zone (default: that of the workspace) in a window, also where nothing happened: agents and users with a run (users are exact while few, then estimated), runs, success_rate (0..1), credits, tokens, errors, feedback. The first and the last bucket hold what of them lies in the window. Errors: 22023 unknown workspace, timeframe, bucket or time zone, too many buckets, from_time not before to_time.';
+    'Who was active in a workspace, one row per hour, day, week (from Monday) or month of a time zone (default: that of the workspace) in a window, also where nothing happened: agents and users with a run (users are exact while few, then estimated), runs, success_rate (0..1), credits, tokens, errors. The first and the last bucket hold what of them lies in the window. Errors: 22023 unknown workspace, timeframe, bucket or time zone, too many buckets, from_time not before to_time.';
 
 CREATE FUNCTION analytics.workspace_users(workspace_id uuid, timeframe text DEFAULT '30d', max_users integer DEFAULT 100,
                                           from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)

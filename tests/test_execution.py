@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from conftest import assert_rows
 
 ACME = "00000000-0000-4000-8000-000000000001"
 OTHER = "00000000-0000-4000-8000-000000000002"
@@ -571,7 +572,7 @@ def test_a_tenant_sees_theirs(base, make_role):
             else query
         )
         own = base.rows(query, [ACME])
-        assert connection.execute(query, [ACME]).fetchall() == own, query
+        assert_rows(connection.execute(query, [ACME]).fetchall(), own)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(query, [OTHER])
     for name in ("execution_realtime", "queue_depth"):
