@@ -182,7 +182,7 @@ AS $$
                         'level_rank', 'require_level', 'change_member', 'reads_everything', 'mask_json_text', 'run_text',
                         'run_metadata',
                         'series_spans', 'series_zone', 'series_window', 'execution_series', 'describe_seconds',
-                        'concurrency', 'score_between', 'active_agents',
+                        'concurrency', 'seconds_long', 'score_between', 'active_agents',
                         'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
                         'user_usage_buckets', 'error_summary_buckets')
     UNION ALL

@@ -605,6 +605,13 @@ COMMENT ON FUNCTION analytics.queue_waits(uuid, text, timestamptz, timestamptz) 
 COMMENT ON FUNCTION analytics_internal.concurrency(timestamptz[], timestamptz[], timestamptz[]) IS
     'How many of the intervals (starts, ends; a start is part of one, its end is not; a NULL end never comes) hold at the same time, between each two neighbouring edges: the place from 1, the peak and when it was first reached (NULL for 0), the mean, and the share of the time that at least one holds (NULL where the edges do not ascend). NULL edges are left out. Errors: 22023 not as many ends as starts.';
 
+-- Thirty years at most: longer ones would lead beyond what a timestamp can be.
+CREATE FUNCTION analytics_internal.seconds_long(seconds double precision) RETURNS interval
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN make_interval(secs => least(seconds, 1e9));
+COMMENT ON FUNCTION analytics_internal.seconds_long(double precision) IS
+    'So many seconds as an interval, at most a billion. NULL for NULL.';
+
 CREATE FUNCTION analytics.execution_concurrency(
     workspace_id uuid, timeframe text DEFAULT '24h', bucket text DEFAULT 'hour', time_zone text DEFAULT NULL,
     agent_id uuid DEFAULT NULL, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
@@ -640,7 +647,7 @@ BEGIN
     INTO edges, spans
     FROM analytics_internal.series_spans($3, analytics_internal.series_zone($1, $4), bounds.window_start, bounds.window_end) AS s;
     -- Runs that began before the window and ended in it: at most as long ago as the longest took.
-    SELECT bounds.window_start - greatest(interval '1 day', make_interval(secs => least(analytics.max_val(m.runtime_sketch), 1e9)))
+    SELECT bounds.window_start - greatest(interval '1 day', analytics_internal.seconds_long(analytics.max_val(m.runtime_sketch)))
     INTO earlier
     FROM (SELECT) AS one
     LEFT JOIN analytics_internal.execution_metrics_buckets($1, '-infinity', bounds.window_start) AS m ON true;
@@ -650,7 +657,7 @@ BEGIN
         SELECT coalesce(array_agg(r.started_at), '{}') AS starts, coalesce(array_agg(r.ended_at), '{}') AS ends
         FROM (
             SELECT r.started_at, CASE WHEN r.status <> 'running' THEN coalesce(r.completed_at,
-                       r.started_at + make_interval(secs => least(r.runtime_seconds, 1e9)), r.started_at) END AS ended_at
+                       r.started_at + analytics_internal.seconds_long(r.runtime_seconds), r.started_at) END AS ended_at
             FROM analytics.agent_runs AS r
             WHERE r.workspace_id = $1 AND ($5 IS NULL OR r.agent_id = $5) AND r.status NOT IN ('queued', 'running')
               AND r.started_at >= earlier AND r.started_at < bounds.window_end
