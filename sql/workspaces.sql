@@ -265,7 +265,7 @@ BEGIN
         ) AS c (place, component, weight, value, unit, score, reason)
     ), overall AS (
         SELECT sum(c.score * c.weight) / sum(c.weight) FILTER (WHERE c.score IS NOT NULL) AS score,
-               sum(c.weight) FILTER (WHERE c.score IS NOT NULL) AS weight,
+               round((sum(c.weight) FILTER (WHERE c.score IS NOT NULL))::numeric, 2)::double precision AS weight,
                (array_agg(c.component || ': ' || c.reason ORDER BY (100 - c.score) * c.weight DESC, c.place)
                     FILTER (WHERE c.score < 100))[1] AS reason
         FROM components AS c
