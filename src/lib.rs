@@ -10,6 +10,7 @@ mod agents;
 mod audit;
 mod demo;
 mod errors;
+mod execution;
 mod fmgr;
 mod ingest;
 mod masking;
@@ -107,6 +108,16 @@ extension_sql_file!(
         rollup::retention::remove_rows,
         rollup::retention::unlink_runs,
     ]
+);
+extension_sql_file!(
+    "../sql/execution.sql",
+    name = "execution_sql",
+    requires = ["rollup_sql", execution::concurrency]
+);
+extension_sql_file!(
+    "../sql/workspaces.sql",
+    name = "workspaces_sql",
+    requires = ["rollup_sql"]
 );
 extension_sql_file!(
     "../sql/demo.sql",

@@ -46,10 +46,16 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(6, "0006", "tokens"),
     migration!(7, "0007", "audit"),
     migration!(8, "0008", "rollup"),
+    migration!(13, "0013", "execution"),
 ];
 
 /// In the order in which they are made: those of agents read those of masking.
-pub const VIEWS: &[View] = &[view!("masking"), view!("agents"), view!("rollup")];
+pub const VIEWS: &[View] = &[
+    view!("masking"),
+    view!("agents"),
+    view!("rollup"),
+    view!("bi"),
+];
 
 /// The schema version that this library needs.
 pub fn newest_version() -> i32 {

@@ -126,4 +126,33 @@ SELECT (SELECT count(*) FROM analytics.agents) AS agents, (SELECT count(*) FROM 
 INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (:'blue', :'bot', 'running'); \echo :SQLSTATE
 ROLLBACK;
 
+------------------------------------------------------------------------------------------------------------------------
+-- What goes on in them
+------------------------------------------------------------------------------------------------------------------------
+DELETE FROM analytics.workspaces;
+INSERT INTO analytics.workspaces (workspace_id, name, plan) VALUES (:'acme', 'Acme', 'pro'), (:'blue', 'Blue', 'free');
+INSERT INTO analytics.agent_runs (workspace_id, agent_id, user_id, status, started_at, runtime_seconds, credits_consumed, user_rating)
+SELECT :'acme', :'bot', CASE WHEN n % 2 = 0 THEN :'acme'::uuid ELSE :'blue'::uuid END, CASE n WHEN 3 THEN 'failed' ELSE 'completed' END,
+       timestamptz '2026-03-01 00:00+00' + n * interval '7 hours', n * 10, 2, CASE n WHEN 5 THEN 4 END
+FROM generate_series(1, 10) AS n;
+
+SELECT name, plan, access_level, total_runs, success_rate, credits_consumed, active_agents, active_users, last_run_at
+FROM analytics.list_workspaces('all');
+\pset expanded on
+SELECT * FROM analytics.workspace_summary(:'acme', from_time => '2026-03-02', to_time => '2026-03-03');
+SELECT * FROM analytics.workspace_summary(:'blue', 'all');
+\pset expanded off
+SELECT component, round(score::numeric, 1) AS score, weight, round(value::numeric, 3) AS value, unit, reason
+FROM analytics.workspace_health(:'acme', from_time => '2026-03-02', to_time => '2026-03-03');
+SELECT * FROM analytics.workspace_health(:'blue');
+SELECT * FROM analytics.workspace_activity(:'acme', bucket => 'day', from_time => '2026-03-01', to_time => '2026-03-05');
+SELECT * FROM analytics.workspace_users(:'acme', 'all');
+SELECT jsonb_object_keys(analytics.workspace_analytics(:'acme', 'all'));
+
+CALL regress.watch();
+SELECT * FROM analytics.list_workspaces('1d'); :refused
+SELECT * FROM analytics.workspace_summary('00000000-0000-4000-8000-0000000000ff'); :refused
+SELECT * FROM analytics.workspace_activity(:'acme', bucket => 'minute'); :refused
+SELECT * FROM analytics.workspace_users(:'acme', max_users => -1); :refused
+
 DELETE FROM analytics.workspaces;

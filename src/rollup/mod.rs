@@ -16,7 +16,7 @@ pub mod repair;
 pub mod retention;
 mod statements;
 pub mod summaries;
-mod time;
+pub mod time;
 
 use pgrx::pg_sys;
 
