@@ -135,6 +135,8 @@ AS $$
         ('admin',  'INSERT', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agent_optimization_suggestions'),
+        ('admin',  'INSERT', 'analytics.leaderboard_settings'),
+        ('admin',  'UPDATE', 'analytics.leaderboard_settings'),
         ('owner',  'UPDATE', 'analytics.workspaces')
     ) AS v (access_level, privilege, object_name)
     JOIN pg_class AS c ON c.oid = to_regclass(v.object_name) AND c.relrowsecurity
@@ -154,7 +156,7 @@ AS $$
     -- Functions and aggregates of the API, but for those that belong to the owner of the tables.
     SELECT CASE
                WHEN p.proname IN ('start_run', 'finish_run', 'record_error', 'record_feedback') THEN 'member'
-               WHEN p.proname IN ('access_report') THEN 'admin'
+               WHEN p.proname IN ('access_report', 'set_leaderboard_options') THEN 'admin'
                WHEN p.proname IN ('grant_access', 'revoke_access') THEN 'owner'
                ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
@@ -162,7 +164,7 @@ AS $$
     WHERE p.pronamespace = 'analytics'::regnamespace
       AND p.proname NOT IN ('setup', 'ensure_partitions', 'generate_demo_data', 'set_role_limits', 'trust_gateway',
                             'set_token_key', 'drop_token_key', 'token_keys', 'allow_tokens', 'issue_token',
-                            'cleanup_tokens', 'cleanup_audit_log')
+                            'cleanup_tokens', 'cleanup_audit_log', 'refresh_leaderboards')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
@@ -174,7 +176,10 @@ AS $$
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
       AND p.proname IN ('refuse', 'refuse_argument', 'require_schema', 'require_workspace', 'require_agent',
                         'known_agents', 'hours_between', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
-                        'require_level', 'change_member', 'reads_everything', 'mask_json_text')
+                        'require_level', 'change_member', 'reads_everything', 'mask_json_text',
+                        'require_board', 'board_standings', 'board_terms', 'timeframe_number', 'board_slices',
+                        'float_amount', 'agent_inputs', 'user_inputs', 'minimum_runs_of', 'default_criteria',
+                        'live_board', 'workspace_board', 'explain_workspace')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

@@ -45,6 +45,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(5, "0005", "access"),
     migration!(6, "0006", "tokens"),
     migration!(7, "0007", "audit"),
+    migration!(10, "0010", "leaderboards"),
 ];
 
 /// In the order in which they are made: those of agents read those of masking.

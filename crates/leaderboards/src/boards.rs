@@ -115,7 +115,7 @@ criteria! {
     WorkspaceCriterion, "activity, efficiency, growth, innovation" {
         Activity, "activity", "total_runs";
         Efficiency, "efficiency", "wilson_lower_bound(successful_runs, finished_runs) / sqrt(relative_credits * relative_time)";
-        Growth, "growth", "(total_runs - previous_runs) / (previous_runs + 20)";
+        Growth, "growth", "(current_runs - previous_runs) / (previous_runs + 20)";
         Innovation, "innovation", "new_agents / (active_agents + 5)";
     }
 }
@@ -422,7 +422,9 @@ pub struct Workspace {
     pub total_seconds: f64,
     /// Credits of all runs.
     pub credits_consumed: f64,
-    /// Runs in the period of the same length before the window.
+    /// Runs in the period whose growth is asked for: the window, where it has a beginning.
+    pub current_runs: u64,
+    /// Runs in the period of the same length before that.
     pub previous_runs: u64,
     /// Agents that ran in the window.
     pub active_agents: u64,
@@ -454,9 +456,11 @@ impl Subject for Workspace {
         peers: &Averages,
         listener: &mut impl Listener,
     ) -> Option<f64> {
-        if self.total_runs == 0
-            && (criterion != WorkspaceCriterion::Growth || self.previous_runs == 0)
-        {
+        let has_runs = match criterion {
+            WorkspaceCriterion::Growth => self.current_runs > 0 || self.previous_runs > 0,
+            _ => self.total_runs > 0,
+        };
+        if !has_runs {
             return None;
         }
         match criterion {
@@ -477,21 +481,21 @@ impl Subject for Workspace {
             ),
             WorkspaceCriterion::Growth => {
                 listener.hear(
-                    "total_runs",
-                    self.total_runs as f64,
-                    "runs that started in the window",
+                    "current_runs",
+                    self.current_runs as f64,
+                    "runs that started in the window, or in the last 90 days where it has no beginning",
                 );
                 listener.hear(
                     "previous_runs",
                     self.previous_runs as f64,
-                    "runs that started in the time of the same length before it",
+                    "runs that started in the time of the same length before that",
                 );
                 listener.hear(
                     "prior_runs",
                     PRIOR_RUNS,
                     "runs that are added to the base, so that growth from little is little",
                 );
-                Some(damped_growth(self.total_runs, self.previous_runs))
+                Some(damped_growth(self.current_runs, self.previous_runs))
             }
             WorkspaceCriterion::Innovation => {
                 listener.hear(

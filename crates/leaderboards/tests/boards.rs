@@ -276,7 +276,7 @@ proptest! {
         }).collect();
         let workspaces: Vec<Workspace> = together.iter().map(|((total, finished, successful, timed, previous), (seconds, _, credits))| Workspace {
             total_runs: *total, finished_runs: *finished, successful_runs: *successful, timed_runs: *timed,
-            total_seconds: *seconds, credits_consumed: *credits, previous_runs: *previous,
+            total_seconds: *seconds, credits_consumed: *credits, current_runs: *total, previous_runs: *previous,
             active_agents: *timed, new_agents: *finished,
         }).collect();
         all_finite(&agents)?;
@@ -464,6 +464,7 @@ fn boards_of_workspaces() {
     let workspace = |total, previous, active, new| Workspace {
         total_runs: total,
         finished_runs: total,
+        current_runs: total,
         previous_runs: previous,
         active_agents: active,
         new_agents: new,
