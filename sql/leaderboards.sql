@@ -109,7 +109,7 @@ AS $$
     FROM (
         SELECT n.number, b.user_id,
                sum(b.total_runs) AS total,
-               sum(b.total_runs - b.running_runs - b.queued_runs) AS finished,
+               sum(b.finished_runs) AS finished,
                sum(b.successful_runs) AS successful,
                sum(b.credits_consumed) AS credits,
                sum(sum(b.credits_consumed)) OVER of_agent / sum(sum(b.total_runs)) OVER of_agent AS price
@@ -134,9 +134,9 @@ AS $$
     FROM (VALUES (1, '24 hours'::interval), (2, '168 hours'), (3, '720 hours'), (4, '2160 hours'), (5, '2160 hours'))
          AS t (number, span)
     CROSS JOIN LATERAL analytics.window_bounds('24h', $3) AS b
-    LEFT JOIN LATERAL analytics_internal.workspace_performance_buckets(
+    LEFT JOIN LATERAL analytics_internal.execution_metrics_buckets(
         $1, b.window_end - t.span, b.window_end, NULL) AS c ON true
-    LEFT JOIN LATERAL analytics_internal.workspace_performance_buckets(
+    LEFT JOIN LATERAL analytics_internal.execution_metrics_buckets(
         $1, b.window_end - 2 * t.span, b.window_end - t.span, NULL) AS p ON true
     WHERE $2 IS NULL OR t.number = analytics_internal.timeframe_number($2)
 $$;

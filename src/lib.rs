@@ -20,8 +20,10 @@ mod percentiles;
 mod pgvec;
 mod query;
 mod roles;
+mod rollup;
 mod settings;
 mod setup;
+mod subtransaction;
 mod tokens;
 mod workspaces;
 
@@ -93,6 +95,21 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/rollup.sql",
+    name = "rollup_sql",
+    requires = [
+        "agents_sql",
+        "percentiles_sql",
+        rollup::partitions::run_partitions,
+        rollup::refresh::refresh,
+        rollup::summaries::refresh_materialized_views,
+        rollup::repair::rebuild_rollup,
+        rollup::repair::verify_rollups,
+        rollup::retention::remove_rows,
+        rollup::retention::unlink_runs,
+    ]
+);
+extension_sql_file!(
     "../sql/demo.sql",
     name = "demo_sql",
     requires = [
@@ -136,6 +153,7 @@ extension_sql_file!(
         "agents_sql",
         "percentiles_sql",
         "access_sql",
+        "rollup_sql",
         leaderboards::require_board,
         leaderboards::wilson_lower_bound,
         leaderboards::standings::board_standings,
