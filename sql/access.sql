@@ -179,7 +179,8 @@ AS $$
                         'require_level', 'change_member', 'reads_everything', 'mask_json_text',
                         'require_board', 'board_standings', 'board_terms', 'timeframe_number', 'board_slices',
                         'float_amount', 'agent_inputs', 'user_inputs', 'minimum_runs_of', 'default_criteria',
-                        'live_board', 'workspace_board', 'explain_workspace')
+                        'live_board', 'workspace_board', 'explain_workspace',
+                        'agent_performance_buckets', 'user_usage_buckets', 'execution_metrics_buckets')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

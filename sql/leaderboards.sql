@@ -173,7 +173,7 @@ AS $$
            coalesce(sum(a.successful_runs), 0)::bigint, coalesce(sum(a.timed_runs), 0)::bigint,
            g.current_runs, g.previous_runs, count(a.agent_id),
            count(a.agent_id) FILTER (WHERE f.first_run_at >= b.window_start),
-           coalesce(sum(a.total_seconds), 0), coalesce(sum(a.credits_consumed), 0)
+           coalesce(analytics.sum(analytics.stats_agg(a.total_seconds)), 0), coalesce(sum(a.credits_consumed), 0)
     FROM analytics_internal.growth_inputs($1, $2, $3) AS g
     CROSS JOIN LATERAL analytics.window_bounds(
         (ARRAY['24h', '7d', '30d', '90d', 'all'])[g.timeframe_number], $3) AS b
@@ -1052,7 +1052,7 @@ BEGIN
             SELECT due.workspace_id, g.timeframe_number, coalesce(sum(a.total_runs), 0), coalesce(sum(a.finished_runs), 0),
                    coalesce(sum(a.successful_runs), 0), coalesce(sum(a.timed_runs), 0), g.current_runs, g.previous_runs,
                    count(a.agent_id), count(a.agent_id) FILTER (WHERE f.first_run_at >= b.window_start),
-                   coalesce(sum(a.total_seconds), 0), coalesce(sum(a.credits_consumed), 0)
+                   coalesce(analytics.sum(analytics.stats_agg(a.total_seconds)), 0), coalesce(sum(a.credits_consumed), 0)
             FROM analytics_internal.growth_inputs(due.workspace_id, NULL, $1) AS g
             CROSS JOIN LATERAL analytics.window_bounds(
                 (ARRAY['24h', '7d', '30d', '90d', 'all'])[g.timeframe_number], $1) AS b
