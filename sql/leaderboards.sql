@@ -68,25 +68,37 @@ RETURNS TABLE (
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1000
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT m.number, m.agent_id, m.total, m.finished, m.successful,
-           coalesce(analytics.num_vals(m.runtimes), 0), coalesce(analytics.approx_distinct(m.users), 0),
-           coalesce(analytics.sum(m.runtimes), 0), analytics.approx_percentile(0.5, m.runtimes),
-           m.credits, m.first_run
-    FROM (
-        SELECT n.number, b.agent_id,
-               sum(b.total_runs)::bigint AS total,
-               sum(b.total_runs - b.running_runs - b.queued_runs)::bigint AS finished,
-               sum(b.successful_runs)::bigint AS successful,
+    WITH slices AS MATERIALIZED (
+        SELECT s.timeframes[1] AS number, b.agent_id,
+               sum(b.total_runs) AS total,
+               sum(b.total_runs - b.running_runs - b.queued_runs) AS finished,
+               sum(b.successful_runs) AS successful,
                analytics.rollup(b.runtime_sketch) AS runtimes,
                analytics.rollup(b.users_sketch) AS users,
                sum(b.credits_consumed) AS credits,
                min(b.first_run_at) AS first_run
         FROM analytics_internal.board_slices($2, $3) AS s
         CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.from_time, s.to_time, NULL) AS b
-        CROSS JOIN LATERAL unnest(s.timeframes) AS n (number)
         WHERE b.total_runs > 0
-        GROUP BY n.number, b.agent_id
+        GROUP BY s.timeframes[1], b.agent_id
+    )
+    -- A timeframe is the shorter ones and a slice: each sketch is merged once, and not once for each timeframe.
+    SELECT m.number, m.agent_id, m.total::bigint, m.finished::bigint, m.successful::bigint,
+           coalesce(analytics.num_vals(m.runtimes), 0), coalesce(analytics.approx_distinct(m.users), 0),
+           coalesce(analytics.sum(m.runtimes), 0), analytics.approx_percentile(0.5, m.runtimes),
+           m.credits, m.first_run
+    FROM (
+        SELECT n.number, a.agent_id, sum(s.total) OVER so_far AS total, sum(s.finished) OVER so_far AS finished,
+               sum(s.successful) OVER so_far AS successful, analytics.rollup(s.runtimes) OVER so_far AS runtimes,
+               analytics.rollup(s.users) OVER so_far AS users, sum(s.credits) OVER so_far AS credits,
+               min(s.first_run) OVER so_far AS first_run
+        FROM (SELECT DISTINCT s.agent_id FROM slices AS s) AS a
+        CROSS JOIN LATERAL generate_series(coalesce(analytics_internal.timeframe_number($2), 1),
+                                           coalesce(analytics_internal.timeframe_number($2), 5)) AS n (number)
+        LEFT JOIN slices AS s ON s.agent_id = a.agent_id AND s.number = n.number
+        WINDOW so_far AS (PARTITION BY a.agent_id ORDER BY n.number)
     ) AS m
+    WHERE m.total > 0
 $$;
 COMMENT ON FUNCTION analytics_internal.agent_inputs(uuid, text, timestamptz) IS
     'What the agents of a workspace did in a timeframe, or in each of the five (NULL): one row per timeframe and agent with a run. Seconds and medians of runtimes; median_seconds and first_run_at may be NULL.';
@@ -1031,11 +1043,19 @@ BEGIN
     END IF;
 
     FOR due IN
-        SELECT w.workspace_id, coalesce(o.minimum_runs, 1) AS minimum_runs
+        SELECT w.workspace_id, coalesce(o.minimum_runs, 1) AS minimum_runs,
+               s.workspace_id IS NULL OR w.workspace_id = ANY (changed) OR n.is_pending AS has_news
         FROM analytics.workspaces AS w
         LEFT JOIN analytics_internal.leaderboard_state AS s USING (workspace_id)
         LEFT JOIN analytics.leaderboard_settings AS o USING (workspace_id)
-        WHERE s.workspace_id IS NULL OR s.minimum_runs <> coalesce(o.minimum_runs, 1)
+        -- What the rollups have still to take in is in the boards already.
+        CROSS JOIN LATERAL (
+            SELECT EXISTS (SELECT FROM analytics_internal.rollup_changes AS c
+                           WHERE c.workspace_id = w.workspace_id AND c.sources & 1 <> 0)
+                OR EXISTS (SELECT FROM analytics_internal.rollup_changes AS c
+                           WHERE c.workspace_id IS NULL AND c.sources & 1 <> 0)
+        ) AS n (is_pending)
+        WHERE s.workspace_id IS NULL OR n.is_pending OR s.minimum_runs <> coalesce(o.minimum_runs, 1)
            OR w.workspace_id = ANY (changed)
            OR s.window_end <> new_end
               AND analytics_internal.window_has_moved(w.workspace_id, s.window_end, new_end)
@@ -1082,7 +1102,10 @@ BEGIN
         seconds[1] := seconds[1] + extract(epoch FROM clock_timestamp() - began);
 
         began := clock_timestamp();
-        PERFORM analytics_internal.award_achievements(due.workspace_id);
+        -- A window that moves achieves nothing.
+        IF due.has_news THEN
+            PERFORM analytics_internal.award_achievements(due.workspace_id);
+        END IF;
         SELECT coalesce(array_agg(i.timeframe_number), '{}') AS numbers, coalesce(array_agg(i.user_id), '{}') AS entities,
                coalesce(array_agg(ARRAY[i.total_runs, i.finished_runs, i.successful_runs]), '{}') AS counts,
                coalesce(array_agg(ARRAY[analytics_internal.float_amount(i.credits_consumed),
@@ -1150,4 +1173,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.refresh_leaderboards(integer) IS
-    'Computes the boards of the workspaces whose rollups, window or choices have changed since their last refresh, writes those that differ, awards achievements, and keeps the ranks of the day; those older than history_days (default 180) go. Call it after refresh(). One row per table: status (refreshed; clean: nothing differed; locked: another session is at it, nothing was done), workspace_count workspaces that were looked at, board_count boards of theirs, changed_count boards that differed, written_count and removed_count rows, duration_seconds. For the owner of the tables. Errors: 22023 history_days below 1, 55000 setup() has not run.';
+    'Computes the boards of the workspaces whose runs, window or choices have changed since their last refresh, writes those that differ, awards achievements, and keeps the ranks of the day; those older than history_days (default 180) go. It is cheaper after refresh(), and as exact without. One row per table: status (refreshed; clean: nothing differed; locked: another session is at it, nothing was done), workspace_count workspaces that were looked at, board_count boards of theirs, changed_count boards that differed, written_count and removed_count rows, duration_seconds. For the owner of the tables. Errors: 22023 history_days below 1, 55000 setup() has not run.';

@@ -316,6 +316,18 @@ def test_a_refresh_writes_what_differs(world):
     }
     assert {table: kept(db, table) for table in TABLES} == before
 
+    # Without refresh(), what the log of the rollups holds is seen, too.
+    with db.connection.transaction(force_rollback=True):
+        add_runs(db, [(spaces[2], uid(100), uid(1000), "failed", end, 2.0, 1.0)])
+    assert db.rows("SELECT workspace_count FROM analytics.refresh_leaderboards()")[0] == (0,)
+    add_runs(db, [(spaces[2], uid(100), uid(1000), "failed", end, 2.0, 1.0)])
+    assert db.rows("SELECT workspace_count, changed_count > 0 FROM analytics.refresh_leaderboards()")[0] == (
+        1,
+        True,
+    )
+    refresh(db)
+    times = db.rows("SELECT workspace_id, max(calculated_at) FROM analytics.agent_leaderboard GROUP BY 1")
+
     # A run of one workspace, 40 days ago: no board of a shorter timeframe is written, nor any of another workspace.
     ranks = dict(db.rows(OLD_RANKS, [spaces[0]]))
     late = end - timedelta(days=40)
@@ -571,6 +583,17 @@ def test_real_agents(db, shared_data):
             if by_proportion.index(other) < by_proportion.index(name):
                 assert plain[other][1] < plain[name][1], (name, other)
     assert [badge for *_, badge in board[:4]] == ["gold", "silver", "bronze", None]
+
+    # The leader with its first runs only, in the proportion that it has: so few show less than the many of the next.
+    leader, second = ours[:2]
+    few = [row for row in rows if row[0] == leader and row[1] == "completed"][:17]
+    few += [row for row in rows if row[0] == leader and row[1] == "failed"][:13]
+    assert plain[second][0] / plain[second][1] < 17 / 30
+    other = db.workspace("few")
+    kept_rows = [row for row in rows if row[0] != leader] + few
+    add_runs(db, [(other, ids[a], None, s, t, e, 0) for a, s, t, e in kept_rows])
+    order = [names[a] for (a,) in db.rows("SELECT agent_id FROM analytics.rank_agents(%s, 'all')", [other])]
+    assert order.index(second) < order.index(leader)
 
 
 # -------------------------------------------------------------------------------------------------- tenants
