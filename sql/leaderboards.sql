@@ -200,10 +200,12 @@ CREATE FUNCTION analytics_internal.minimum_runs_of(workspace_id uuid, asked inte
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce($2, (SELECT s.minimum_runs FROM analytics.leaderboard_settings AS s WHERE s.workspace_id = $1), 1)
+    SELECT coalesce($2, s.minimum_runs, 1)
+    FROM analytics.workspaces AS w LEFT JOIN analytics.leaderboard_settings AS s USING (workspace_id)
+    WHERE w.workspace_id = $1
 $$;
 COMMENT ON FUNCTION analytics_internal.minimum_runs_of(uuid, integer) IS
-    'Least number of runs behind an estimate: the one that was asked for, else that of the workspace, else 1.';
+    'Least number of runs behind an estimate: the one that was asked for, else that of the workspace, else 1. NULL for a workspace that the caller does not see.';
 
 CREATE FUNCTION analytics.rank_agents(
     workspace_id uuid, timeframe text DEFAULT '30d', criteria text DEFAULT 'success_rate',

@@ -194,7 +194,7 @@ def assert_board(db, board: list[tuple], expected: dict[uuid.UUID, float], what:
 
 def refresh(db) -> dict[str, dict]:
     """Rollups, then boards."""
-    db.execute("SELECT * FROM analytics.refresh(1000000)")
+    db.execute("CALL analytics.refresh_all(materialized_views => false)")
     cursor = db.execute("SELECT * FROM analytics.refresh_leaderboards()")
     names = [column.name for column in cursor.description]
     return {row[0]: dict(zip(names, row, strict=True)) for row in cursor}
@@ -740,7 +740,7 @@ def test_extreme_numbers(db):
 
 def test_one_refresh_at_a_time(world):
     db, spaces, *_ = world
-    db.execute("SELECT * FROM analytics.refresh(1000000)")
+    db.execute("CALL analytics.refresh_all(materialized_views => false)")
     first = db.connect(autocommit=False)
     first.execute("SELECT * FROM analytics.refresh_leaderboards()")
     assert {row[1] for row in db.rows("SELECT * FROM analytics.refresh_leaderboards()")} == {"locked"}
