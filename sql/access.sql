@@ -137,6 +137,8 @@ AS $$
         ('admin',  'INSERT', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agent_optimization_suggestions'),
+        ('admin',  'INSERT', 'analytics.leaderboard_settings'),
+        ('admin',  'UPDATE', 'analytics.leaderboard_settings'),
         ('owner',  'UPDATE', 'analytics.workspaces')
     ) AS v (access_level, privilege, object_name)
     JOIN pg_class AS c ON c.oid = to_regclass(v.object_name) AND c.relrowsecurity
@@ -156,7 +158,7 @@ AS $$
     -- Functions and aggregates of the API, but for those that belong to the owner of the tables.
     SELECT CASE
                WHEN p.proname IN ('start_run', 'finish_run', 'record_error', 'record_feedback') THEN 'member'
-               WHEN p.proname IN ('access_report') THEN 'admin'
+               WHEN p.proname IN ('access_report', 'set_leaderboard_options') THEN 'admin'
                WHEN p.proname IN ('grant_access', 'revoke_access') THEN 'owner'
                ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
@@ -167,7 +169,8 @@ AS $$
                             'cleanup_tokens', 'cleanup_audit_log',
                             'refresh', 'refresh_all', 'refresh_materialized_views', 'refresh_agent_analytics_summary',
                             'refresh_progress', 'rollup_status', 'rebuild_rollup', 'verify_rollups',
-                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status')
+                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status',
+                            'refresh_leaderboards')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
@@ -184,7 +187,10 @@ AS $$
                         'series_spans', 'series_zone', 'series_window', 'execution_series', 'describe_seconds',
                         'concurrency', 'seconds_long', 'score_between', 'active_agents',
                         'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
-                        'user_usage_buckets', 'error_summary_buckets')
+                        'user_usage_buckets', 'error_summary_buckets',
+                        'require_board', 'board_standings', 'board_terms', 'timeframe_number', 'board_slices',
+                        'float_amount', 'agent_inputs', 'user_inputs', 'minimum_runs_of', 'default_criteria',
+                        'live_board', 'workspace_board', 'explain_workspace')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

@@ -1,7 +1,7 @@
 //! Who may see what: the one question that row security and every function of the API ask.
 
 mod gateway;
-mod members;
+pub mod members;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReportable;
@@ -28,7 +28,7 @@ fn accessible_workspaces(
 }
 
 /// The only place that decides. Whoever speaks for a person has what the person has, and nothing of the role's own.
-fn workspaces_of_caller(minimum: Level) -> Vec<pgrx::Uuid> {
+pub fn workspaces_of_caller(minimum: Level) -> Vec<pgrx::Uuid> {
     match identity_of_caller() {
         Some(identity) if identity.level < minimum => Vec::new(),
         Some(identity) => identity.workspace_ids,

@@ -13,6 +13,7 @@ mod errors;
 mod execution;
 mod fmgr;
 mod ingest;
+mod leaderboards;
 mod masking;
 mod migrations;
 mod partitions;
@@ -154,6 +155,23 @@ extension_sql_file!(
         tokens::issue::refresh_token,
         tokens::keys::check_token_key,
         tokens::keys::new_secret,
+    ]
+);
+extension_sql_file!(
+    "../sql/leaderboards.sql",
+    name = "leaderboards_sql",
+    requires = [
+        "agents_sql",
+        "percentiles_sql",
+        "access_sql",
+        "rollup_sql",
+        leaderboards::require_board,
+        leaderboards::wilson_lower_bound,
+        leaderboards::standings::board_standings,
+        leaderboards::standings::board_terms,
+        leaderboards::standings::rank_scores,
+        leaderboards::workspaces::workspace_board,
+        leaderboards::workspaces::explain_workspace,
     ]
 );
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
