@@ -44,7 +44,7 @@ fn raise_unknown_workspace(workspace_id: pgrx::Uuid) -> ! {
 }
 
 #[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
-fn require_agent(workspace_id: Option<pgrx::Uuid>, agent_id: Option<pgrx::Uuid>) {
+pub fn require_agent(workspace_id: Option<pgrx::Uuid>, agent_id: Option<pgrx::Uuid>) {
     require_workspace(workspace_id);
     let (Some(workspace_id), Some(agent_id)) = (workspace_id, agent_id) else {
         raise(
