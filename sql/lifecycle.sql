@@ -946,7 +946,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.require_window(interval) IS 'Gives the interval back, or raises 22023 when it is NULL or not positive.';
 
 CREATE FUNCTION analytics.deployment_metrics(
-    workspace_id uuid, agent_id uuid DEFAULT NULL, timeframe text DEFAULT '30d', failure_window interval DEFAULT '1 day',
+    workspace_id uuid, only_agent uuid DEFAULT NULL, timeframe text DEFAULT '30d', failure_window interval DEFAULT '1 day',
     environment text DEFAULT 'production')
 RETURNS TABLE (agent_id uuid, agent_name text, deployments bigint, deployments_per_week double precision,
                median_lead_time_seconds double precision, failed_deployments bigint, rollbacks bigint, change_failure_rate double precision,
@@ -1338,7 +1338,7 @@ COMMENT ON FUNCTION analytics.lifecycle_mermaid(uuid, text) IS
 ------------------------------------------------------------------------------------------------------------------------
 -- Health
 ------------------------------------------------------------------------------------------------------------------------
-CREATE FUNCTION analytics.agent_health(workspace_id uuid, agent_id uuid DEFAULT NULL)
+CREATE FUNCTION analytics.agent_health(workspace_id uuid, only_agent uuid DEFAULT NULL)
 RETURNS TABLE (agent_id uuid, agent_name text, lifecycle_state text, score double precision, performance double precision,
                reliability double precision, usage double precision, maintenance double precision, cost double precision,
                trend double precision, reasons text[], recommendations text[])

@@ -79,13 +79,11 @@ unsafe fn kept_plan(sql: &'static str, count: i32, types: *mut pg_sys::Oid) -> p
     // SAFETY: as above; a plan that is kept lives as long as the backend.
     let plan = unsafe {
         let plan = pg_sys::SPI_prepare(command.as_ptr(), count, types);
-        Spi::check_status(if plan.is_null() {
-            pg_sys::SPI_result
-        } else {
-            0
-        })
-        .unwrap_or_report();
-        Spi::check_status(pg_sys::SPI_keepplan(plan)).unwrap_or_report();
+        if plan.is_null() {
+            Spi::check_status(pg_sys::SPI_result).unwrap_or_report();
+        }
+        // Fails for a NULL plan only.
+        pg_sys::SPI_keepplan(plan);
         plan
     };
     PLANS.with_borrow_mut(|plans| plans.insert(sql, plan));

@@ -109,7 +109,12 @@ fn request_transition(
     })
 }
 
-type Outcome = TableIterator<
+#[pg_extern]
+fn approve_transition(
+    workspace_id: Option<pgrx::Uuid>,
+    request_id: Option<pgrx::Uuid>,
+    comment: default!(Option<&str>, "NULL"),
+) -> TableIterator<
     'static,
     (
         name!(status, String),
@@ -117,14 +122,7 @@ type Outcome = TableIterator<
         name!(required_approvals, i32),
         name!(sequence, Option<i64>),
     ),
->;
-
-#[pg_extern]
-fn approve_transition(
-    workspace_id: Option<pgrx::Uuid>,
-    request_id: Option<pgrx::Uuid>,
-    comment: default!(Option<&str>, "NULL"),
-) -> Outcome {
+> {
     let (workspace, id) = arguments(workspace_id, request_id);
     let owner = owner();
     let request = as_role(owner, || lock(workspace, id));
@@ -156,7 +154,7 @@ fn approve_transition(
         idempotency_key: None,
         version: None,
     };
-    let sequence = perform(&wish, &actor, owner).next().and_then(|row| row.0);
+    let sequence = perform(&wish, &actor, owner).0;
     TableIterator::once(("done".to_owned(), approvals, request.required, sequence))
 }
 
@@ -165,7 +163,15 @@ fn reject_transition(
     workspace_id: Option<pgrx::Uuid>,
     request_id: Option<pgrx::Uuid>,
     comment: Option<&str>,
-) -> Outcome {
+) -> TableIterator<
+    'static,
+    (
+        name!(status, String),
+        name!(approvals, i32),
+        name!(required_approvals, i32),
+        name!(sequence, Option<i64>),
+    ),
+> {
     let (workspace, id) = arguments(workspace_id, request_id);
     if comment.is_none_or(|comment| comment.trim().is_empty()) {
         raise_argument(

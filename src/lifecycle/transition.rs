@@ -45,20 +45,18 @@ pub struct Check {
     pub passes: bool,
 }
 
-type Answer = TableIterator<
-    'static,
-    (
-        name!(sequence, Option<i64>),
-        name!(from_state, String),
-        name!(to_state, String),
-        name!(occurred_at, Option<TimestampWithTimeZone>),
-        name!(allowed, bool),
-        name!(forced, bool),
-        name!(repeated, bool),
-        name!(guards, JsonB),
-        name!(problems, Vec<String>),
-    ),
->;
+/// The row that `transition_agent` gives.
+pub type Answer = (
+    Option<i64>,
+    String,
+    String,
+    Option<TimestampWithTimeZone>,
+    bool,
+    bool,
+    bool,
+    JsonB,
+    Vec<String>,
+);
 
 #[pg_extern]
 #[allow(clippy::too_many_arguments)] // that is its interface
@@ -72,7 +70,20 @@ fn transition_agent(
     from_state: default!(Option<&str>, "NULL"),
     idempotency_key: default!(Option<&str>, "NULL"),
     version: default!(Option<&str>, "NULL"),
-) -> Answer {
+) -> TableIterator<
+    'static,
+    (
+        name!(sequence, Option<i64>),
+        name!(from_state, String),
+        name!(to_state, String),
+        name!(occurred_at, Option<TimestampWithTimeZone>),
+        name!(allowed, bool),
+        name!(forced, bool),
+        name!(repeated, bool),
+        name!(guards, JsonB),
+        name!(problems, Vec<String>),
+    ),
+> {
     require_agent(workspace_id, agent_id);
     let (Some(workspace_id), Some(agent_id)) = (workspace_id, agent_id) else {
         unreachable!("NULL was refused")
@@ -122,9 +133,9 @@ fn transition_agent(
         if let Some(missing) = missing_reason(&wish, &rule) {
             checks.push(missing);
         }
-        return answer(&standing, &wish, None, &checks, false);
+        return TableIterator::once(answer(&standing, &wish, None, &checks, false));
     }
-    perform(&wish, &actor, owner)
+    TableIterator::once(perform(&wish, &actor, owner))
 }
 
 /// The step itself. Everything is read again once the agent is locked.
@@ -539,7 +550,7 @@ fn earlier(wish: &Wish, key: &str) -> Option<Earlier> {
 
 impl Earlier {
     fn answer(self, wish: &Wish) -> Answer {
-        TableIterator::once((
+        (
             Some(self.sequence),
             self.from,
             wish.to.to_owned(),
@@ -549,7 +560,7 @@ impl Earlier {
             true,
             self.guards.unwrap_or(JsonB(json!([]))),
             Vec::new(),
-        ))
+        )
     }
 }
 
@@ -563,7 +574,7 @@ fn answer(
     let is_reason = |check: &Check| check.detail.get("check") == Some(&json!("reason"));
     let stops = |check: &&Check| !check.passes && (!wish.force || is_reason(check));
     let allowed = !checks.iter().any(|check| stops(&check));
-    TableIterator::once((
+    (
         done.then_some(standing.sequence + 1),
         standing.state.clone(),
         wish.to.to_owned(),
@@ -577,5 +588,5 @@ fn answer(
             .filter(|check| !check.passes)
             .map(|check| check.text.clone())
             .collect(),
-    ))
+    )
 }
