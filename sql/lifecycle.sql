@@ -424,16 +424,14 @@ RETURNS TABLE (agent_id uuid, total_runs bigint, finished_runs bigint, successfu
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT r.agent_id, count(*), count(*) FILTER (WHERE r.status NOT IN ('queued', 'running')),
-           count(*) FILTER (WHERE r.status = 'completed'), count(*) FILTER (WHERE r.status IN ('failed', 'timeout')),
-           analytics.percentile(r.runtime_seconds, 0.95), sum(r.credits_consumed), avg(r.user_rating)::double precision,
-           count(DISTINCT r.user_id), max(r.started_at)
-    FROM analytics.agent_runs AS r
-    WHERE r.workspace_id = $1 AND ($2 IS NULL OR r.agent_id = $2) AND r.started_at >= $3 AND r.started_at < $4
-    GROUP BY r.agent_id
+    SELECT b.agent_id, b.total_runs, b.successful_runs + b.failed_runs + b.timeout_runs + b.cancelled_runs, b.successful_runs,
+           b.failed_runs + b.timeout_runs, analytics.approx_percentile(0.95, b.runtime_sketch), b.credits_consumed,
+           b.sum_ratings::double precision / nullif(b.total_ratings, 0), analytics.approx_distinct(b.users_sketch), b.last_run_at
+    FROM analytics_internal.agent_performance_buckets($1, $2, $3, $4) AS b
+    WHERE b.total_runs > 0
 $$;
 COMMENT ON FUNCTION analytics_internal.run_measures(uuid, uuid, timestamptz, timestamptz) IS
-    'What the lifecycle wants to know about the runs of each agent (or of one) in a time: one row per agent that has any.';
+    'What the lifecycle wants to know about the runs of each agent (or of one) in a time: one row per agent that has any. From rollups, exact but for p95_runtime_seconds (1 %) and many unique_users.';
 
 CREATE FUNCTION analytics_internal.evaluate_guards(
     workspace_id uuid, only_agent uuid DEFAULT NULL, only_to text DEFAULT NULL, keeping boolean DEFAULT false)
@@ -472,11 +470,11 @@ BEGIN
         CROSS JOIN LATERAL analytics.window_bounds(t.timeframe) AS b
         CROSS JOIN LATERAL analytics_internal.run_measures($1, $2, b.window_start, b.window_end) AS m
     ), critical AS MATERIALIZED (
-        SELECT t.timeframe, x.agent_id, count(*) AS errors
+        SELECT t.timeframe, x.agent_id, sum(x.total_errors - x.recovered_errors) AS errors
         FROM (SELECT DISTINCT w.timeframe FROM wanted AS w WHERE w.metric = 'open_critical_errors') AS t
         CROSS JOIN LATERAL analytics.window_bounds(t.timeframe) AS b
-        JOIN analytics.agent_errors AS x ON x.workspace_id = $1 AND x.occurred_at >= b.window_start AND x.occurred_at < b.window_end
-        WHERE x.error_severity = 'critical' AND NOT x.auto_recovered AND ($2 IS NULL OR x.agent_id = $2)
+        CROSS JOIN LATERAL analytics_internal.error_summary_buckets($1, $2, b.window_start, b.window_end) AS x
+        WHERE x.error_severity = 'critical'
         GROUP BY t.timeframe, x.agent_id
     ), healthy AS MATERIALIZED (
         SELECT h.agent_id, h.score
@@ -1371,10 +1369,9 @@ BEGIN
                analytics.percentile(m.p95_runtime_seconds, 0.5) AS runtime, analytics.percentile(m.cost_per_run, 0.5) AS cost
         FROM agents AS a JOIN now_measures AS m ON m.agent_id = a.agent_id GROUP BY a.lifecycle_state
     ), critical AS MATERIALIZED (
-        SELECT x.agent_id, count(*)::double precision AS errors FROM analytics.agent_errors AS x
-        WHERE x.workspace_id = $1 AND x.occurred_at >= recent.window_start AND x.occurred_at < recent.window_end
-          AND x.error_severity = 'critical' AND NOT x.auto_recovered AND ($2 IS NULL OR x.agent_id = $2)
-        GROUP BY x.agent_id
+        SELECT x.agent_id, sum(x.total_errors - x.recovered_errors)::double precision AS errors
+        FROM analytics_internal.error_summary_buckets($1, $2, recent.window_start, recent.window_end) AS x
+        WHERE x.error_severity = 'critical' GROUP BY x.agent_id
     )
     SELECT a.agent_id, a.name, a.lifecycle_state, h.score, h.performance, h.reliability, h.usage, h.maintenance, h.cost,
            h.score - before.score, h.reasons, h.recommendations

@@ -20,8 +20,10 @@ mod percentiles;
 mod pgvec;
 mod query;
 mod roles;
+mod rollup;
 mod settings;
 mod setup;
+mod subtransaction;
 mod tokens;
 mod workspaces;
 
@@ -93,6 +95,21 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/rollup.sql",
+    name = "rollup_sql",
+    requires = [
+        "agents_sql",
+        "percentiles_sql",
+        rollup::partitions::run_partitions,
+        rollup::refresh::refresh,
+        rollup::summaries::refresh_materialized_views,
+        rollup::repair::rebuild_rollup,
+        rollup::repair::verify_rollups,
+        rollup::retention::remove_rows,
+        rollup::retention::unlink_runs,
+    ]
+);
+extension_sql_file!(
     "../sql/demo.sql",
     name = "demo_sql",
     requires = [
@@ -134,6 +151,7 @@ extension_sql_file!(
     name = "lifecycle_sql",
     requires = [
         "agents_sql",
+        "rollup_sql",
         "percentiles_sql",
         "access_sql",
         lifecycle::states::state_rows,

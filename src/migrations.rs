@@ -45,11 +45,17 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(5, "0005", "access"),
     migration!(6, "0006", "tokens"),
     migration!(7, "0007", "audit"),
+    migration!(8, "0008", "rollup"),
     migration!(11, "0011", "lifecycle"),
 ];
 
 /// In the order in which they are made: those of agents read those of masking.
-pub const VIEWS: &[View] = &[view!("masking"), view!("agents"), view!("lifecycle")];
+pub const VIEWS: &[View] = &[
+    view!("masking"),
+    view!("agents"),
+    view!("rollup"),
+    view!("lifecycle"),
+];
 
 /// The schema version that this library needs.
 pub fn newest_version() -> i32 {
