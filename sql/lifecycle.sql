@@ -882,7 +882,7 @@ BEGIN
     SELECT c.metric, c.na, c.nb, c.value_a, c.value_b, c.difference, c.effect_size, c.p_value,
            CASE WHEN c.p_value IS NULL THEN 'not known'
                 WHEN c.p_value >= 0.05 THEN 'no difference shown'
-                WHEN c.difference > 0 = c.more_is_better THEN 'b is better' ELSE 'a is better' END
+                WHEN (c.difference > 0) = c.more_is_better THEN 'b is better' ELSE 'a is better' END
     FROM compared AS c ORDER BY c.place;
 END
 $$;

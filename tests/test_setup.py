@@ -181,14 +181,23 @@ def test_setup_repeated_changes_nothing(db):
 def test_failed_upgrade_leaves_the_older_tables_working(db, undisturbed):
     """A database whose tables are one migration behind, as an upgraded library finds it."""
     newest = db.value("SELECT analytics.schema_version()")
-    assert newest == 7, "undo what the newest migration makes"
-    db.execute("DROP TABLE analytics.audit_log")
+    assert newest == 11, "undo what the newest migration makes"
+    db.execute("""
+        DROP VIEW analytics.agent_state_periods, analytics.agent_lifecycle_status, analytics.agent_lifecycle_history;
+        DROP TABLE analytics.lifecycle_states, analytics.lifecycle_transitions, analytics.lifecycle_guards,
+            analytics.agent_lifecycle_events, analytics.lifecycle_requests, analytics.lifecycle_approvals,
+            analytics.agent_versions, analytics.agent_version_aliases, analytics.agent_deployments,
+            analytics.agent_dependencies, analytics.agent_health_daily;
+        DROP TRIGGER register_lifecycle ON analytics.agents;
+        DROP TRIGGER keep_lifecycle ON analytics.agents;
+        ALTER TABLE analytics.agents ADD CONSTRAINT agents_lifecycle_state_check CHECK (lifecycle_state <> '')""")
     db.execute("DELETE FROM analytics_internal.schema_migrations WHERE version = %s", [newest])
+    older = db.value("SELECT max(version) FROM analytics_internal.schema_migrations")
     before = db.dump()
     fresh = db.connect()
     with pytest.raises(errors.ObjectNotInPrerequisiteState) as caught:
         fresh.execute("SELECT analytics.ensure_partitions()")
-    assert f"version {newest - 1}" in str(caught.value)
+    assert f"version {older}" in str(caught.value)
     assert "analytics.setup()" in caught.value.diag.message_hint
 
     at_command(db, 3, "RAISE EXCEPTION 'disturbed'")
