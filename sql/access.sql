@@ -194,7 +194,7 @@ AS $$
                         'transitions_of', 'guards_of', 'lifecycle_metrics', 'default_lifecycle_states',
                         'default_lifecycle_transitions', 'default_lifecycle_guards', 'run_measures', 'evaluate_guards',
                         'require_version', 'require_window', 'judged_deployments', 'moves', 'check_dependencies',
-                        'replace_lifecycle')
+                        'replace_lifecycle', 'agent_performance_buckets', 'error_summary_buckets')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

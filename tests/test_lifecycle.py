@@ -236,7 +236,8 @@ def test_any_sequence_of_calls(db, workspace, background, isolation):
         with db.connect() as connection:
             connection.execute(f"SET default_transaction_isolation = '{isolation}'")
             for _ in range(60):
-                agent, target = rng.choice(agents), rng.choice(list(PATHS))
+                # Nothing leads out of archived: hardly ever there.
+                agent, target = rng.choice(agents), rng.choices(list(PATHS), [10, 10, 10, 10, 10, 10, 0.1])[0]
                 try:
                     with connection.transaction(force_rollback=rng.random() < 0.1) as transaction:
                         connection.execute(MOVE, [workspace, agent, target, rng.random() < 0.8])
@@ -248,7 +249,7 @@ def test_any_sequence_of_calls(db, workspace, background, isolation):
     total = sum((task.result(120) for task in [background(move, seed) for seed in range(4)]), Counter())
     assert set(total) <= {"moved", "undone", "55000", "40001"}, total
     events = history(db, workspace)
-    assert sum(len(own) - 1 for own in events.values()) == total["moved"] > 3
+    assert sum(len(own) - 1 for own in events.values()) == total["moved"] > 30, total
     require_sound(db, workspace)
 
 

@@ -39,7 +39,9 @@ pub fn means(a: Sample, b: Sample) -> Difference {
     }
     let (va, vb) = (a.variance / a.count, b.variance / b.count);
     let total = va + vb;
-    if total <= 0.0 {
+    // Sums of doubles leave a variance of this size where the values are all the same.
+    let noise = 1e-24 * (a.mean * a.mean + b.mean * b.mean);
+    if total <= noise {
         return none;
     }
     let t = difference / total.sqrt();
@@ -151,6 +153,12 @@ mod tests {
             variance: 0.0,
         };
         assert_eq!(means(constant, constant).p_value, None);
+        let rounded = Sample {
+            variance: 1e-32,
+            mean: 4.0,
+            ..constant
+        };
+        assert_eq!(means(constant, rounded).effect_size, None);
         assert_eq!(shares(0, 0, 1, 2), None);
         assert_eq!(shares(3, 2, 1, 2), None);
         assert!(close(shares(5, 5, 5, 5).unwrap().p_value.unwrap(), 1.0));
