@@ -61,7 +61,8 @@ CREATE TABLE analytics_internal.retention (
     keep       interval,
     floor      timestamptz NOT NULL DEFAULT '-infinity',
     final      timestamptz NOT NULL DEFAULT '-infinity',
-    CONSTRAINT retention_final_check CHECK (final <= floor)
+    CONSTRAINT retention_final_check CHECK (final <= floor),
+    CONSTRAINT retention_days_check CHECK (date_bin('24 hours', floor, 'epoch') = floor AND date_bin('24 hours', final, 'epoch') = final)
 );
 COMMENT ON TABLE  analytics_internal.retention IS 'How long rows of a table are kept. Written by set_retention() and cleanup_old_data().';
 COMMENT ON COLUMN analytics_internal.retention.table_name IS 'The table, in schema analytics.';

@@ -335,7 +335,8 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT sum(greatest(c.reltuples, 0))::bigint AS row_count, sum(pg_total_relation_size(c.oid))::bigint AS total_bytes
         FROM pg_class AS c WHERE c.relnamespace = 'analytics'::regnamespace AND c.relname = ANY (r.tables)
-    ) AS t;
+    ) AS t
+    ORDER BY r.name;
 END
 $$;
 COMMENT ON FUNCTION analytics.rollup_status() IS

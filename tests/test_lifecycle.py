@@ -276,7 +276,7 @@ def test_rules_do_not_change_under_a_transition(db, workspace, background):
     waiting = background(lambda: second.execute("SELECT analytics.configure_lifecycle(%s, %s)", [workspace, rules]))
     db.wait_until_blocked(second)
     first.commit()
-    with pytest.raises(psycopg.errors.ForeignKeyViolation, match='1 agents are in state "testing"'):
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match='state "testing" cannot go while agents are in it'):
         waiting.result(60)
     # And the other way round.
     first.execute(MOVE, [workspace, agent, "draft", False])

@@ -120,7 +120,7 @@ fn validate_lifecycle(workspace_id: pgrx::Uuid) {
     if let Some((state, agents)) = in_use.into_iter().find(|(state, _)| !known.contains(state)) {
         raise(
             PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION,
-            format!("{agents} agents are in state \"{state}\", which the rules no longer have"),
+            format!("state \"{state}\" cannot go while agents are in it ({agents})"),
             "Keep the state until they have left it.",
         )
     }

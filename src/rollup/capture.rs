@@ -273,7 +273,11 @@ unsafe fn raise_too_old(relation: pg_sys::Relation, columns: &Columns, time: i64
             CStr::from_ptr(name).to_string_lossy().into_owned()
         }
     };
-    let text = |time| to_time(time).to_iso_string();
+    let text = |time: i64| {
+        let time = to_time(time);
+        time.to_iso_string_with_timezone("UTC")
+            .unwrap_or_else(|_| time.to_iso_string())
+    };
     raise_check_violation(
         &name,
         &text(time),
