@@ -114,6 +114,8 @@ fn transition_agent(
         }),
         version,
     };
+    // Who may move no agent at all locks none.
+    require_level(Some(workspace_id), "member");
     let actor = Actor::current();
     let owner = owner();
     if dry_run.unwrap_or(false) {
@@ -141,7 +143,6 @@ fn transition_agent(
 /// The step itself. Everything is read again once the agent is locked.
 pub fn perform(wish: &Wish, actor: &Actor, owner: pg_sys::Oid) -> Answer {
     let (before, rule) = as_role(owner, || {
-        lock_rules(wish.workspace_id, false);
         let before = look(wish);
         lock(wish);
         let standing = look(wish);
@@ -235,13 +236,12 @@ fn look(wish: &Wish) -> Standing {
         })
 }
 
+/// Locks the rules of the workspace against a change, then the agent.
 fn lock(wish: &Wish) {
+    lock_rules(wish.workspace_id, false);
     let sql = "SELECT FROM analytics.agents AS a WHERE a.workspace_id = $1 AND a.agent_id = $2 FOR NO KEY UPDATE";
-    kept_rows(
-        sql,
-        &[wish.workspace_id.into(), wish.agent_id.into()],
-        |_| (),
-    );
+    let arguments = [wish.workspace_id.into(), wish.agent_id.into()];
+    kept_rows(sql, &arguments, |_| ());
 }
 
 /// The rule of the transition that is wished for; an error that says what there is instead.
