@@ -255,7 +255,7 @@ COMMENT ON FUNCTION analytics_internal.check_dependency_circles() IS
     'Statement trigger of agent_dependencies: refuses circles (23514).';
 
 CREATE FUNCTION analytics_internal.states_of(workspace_id uuid)
-RETURNS TABLE (state text, "position" integer, terminal boolean, description text)
+RETURNS TABLE (state text, place integer, terminal boolean, description text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 7
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -301,7 +301,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.guards_of(uuid) IS 'Guards of a workspace, its own or the default ones.';
 
 CREATE FUNCTION analytics.lifecycle_states_of(workspace_id uuid)
-RETURNS TABLE (state text, "position" integer, terminal boolean, description text, agents bigint)
+RETURNS TABLE (state text, place integer, terminal boolean, description text, agents bigint)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 7
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -309,9 +309,9 @@ AS $$
 BEGIN
     PERFORM analytics_internal.require_workspace($1);
     RETURN QUERY
-    SELECT s.state, s."position", s.terminal, s.description,
+    SELECT s.state, s.place, s.terminal, s.description,
            (SELECT count(*) FROM analytics_internal.known_agents($1) AS a WHERE a.lifecycle_state = s.state)
-    FROM analytics_internal.states_of($1) AS s ORDER BY s."position" NULLS LAST, s.state;
+    FROM analytics_internal.states_of($1) AS s ORDER BY s.place NULLS LAST, s.state;
 END
 $$;
 COMMENT ON FUNCTION analytics.lifecycle_states_of(uuid) IS
@@ -335,7 +335,7 @@ BEGIN
     FROM analytics_internal.transitions_of($1) AS t
     LEFT JOIN analytics_internal.states_of($1) AS f ON f.state = t.from_state
     LEFT JOIN analytics_internal.states_of($1) AS o ON o.state = t.to_state
-    ORDER BY f."position" NULLS LAST, t.from_state, o."position" NULLS LAST, t.to_state;
+    ORDER BY f.place NULLS LAST, t.from_state, o.place NULLS LAST, t.to_state;
 END
 $$;
 COMMENT ON FUNCTION analytics.lifecycle_rules(uuid) IS
@@ -349,8 +349,8 @@ AS $$
 BEGIN
     PERFORM analytics_internal.require_workspace($1);
     RETURN jsonb_build_object(
-        'states', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('state', s.state, 'position', s."position",
-                       'terminal', s.terminal, 'description', s.description)) ORDER BY s."position" NULLS LAST, s.state)
+        'states', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('state', s.state, 'position', s.place,
+                       'terminal', s.terminal, 'description', s.description)) ORDER BY s.place NULLS LAST, s.state)
                    FROM analytics_internal.states_of($1) AS s),
         'transitions', (SELECT jsonb_agg(jsonb_build_object('from', t.from_state, 'to', t.to_state,
                        'access_level', t.access_level, 'required_approvals', t.required_approvals,
@@ -392,9 +392,9 @@ AS $$
 #variable_conflict use_column
 BEGIN
     DELETE FROM analytics.lifecycle_states AS s WHERE s.workspace_id = $1;
-    INSERT INTO analytics.lifecycle_states (workspace_id, state, position, terminal, description)
-    SELECT $1, r.state, r."position", coalesce(r.terminal, false), r.description
-    FROM jsonb_to_recordset($2 -> 'states') AS r (state text, "position" integer, terminal boolean, description text);
+    INSERT INTO analytics.lifecycle_states (workspace_id, state, "position", terminal, description)
+    SELECT $1, r.item ->> 'state', (r.item ->> 'position')::integer, coalesce((r.item ->> 'terminal')::boolean, false), r.item ->> 'description'
+    FROM jsonb_array_elements($2 -> 'states') AS r (item);
     INSERT INTO analytics.lifecycle_transitions
         (workspace_id, from_state, to_state, access_level, required_approvals, cooldown, reason_required)
     SELECT $1, r."from", r."to", coalesce(r.access_level, 'admin'), coalesce(r.required_approvals, 0),
@@ -458,9 +458,9 @@ BEGIN
         WHERE ($3 IS NULL OR g.to_state = $3)
           AND (NOT $4 OR g.metric NOT IN ('minimum_runs', 'hours_in_state')
                      AND g.from_state = (SELECT b.state FROM analytics_internal.states_of($1) AS b
-                                         WHERE b."position" < (SELECT t."position" FROM analytics_internal.states_of($1) AS t
+                                         WHERE b.place < (SELECT t.place FROM analytics_internal.states_of($1) AS t
                                                                WHERE t.state = g.to_state)
-                                         ORDER BY b."position" DESC LIMIT 1))
+                                         ORDER BY b.place DESC LIMIT 1))
           AND EXISTS (SELECT FROM agents AS a WHERE a.lifecycle_state = CASE WHEN $4 THEN g.to_state ELSE g.from_state END)
     ), measured AS MATERIALIZED (
         SELECT t.timeframe, m.*
@@ -596,7 +596,7 @@ BEGIN
     LEFT JOIN (SELECT e.to_state, bool_and(e.passes) AS passes, array_agg(e.metric ORDER BY e.metric) FILTER (WHERE NOT e.passes) AS failing
                FROM analytics_internal.evaluate_guards($1, $2) AS e GROUP BY e.to_state) AS g ON g.to_state = t.to_state
     WHERE a.agent_id = $2
-    ORDER BY s."position" NULLS LAST, t.to_state;
+    ORDER BY s.place NULLS LAST, t.to_state;
 END
 $$;
 COMMENT ON FUNCTION analytics.allowed_transitions(uuid, uuid) IS
@@ -613,8 +613,8 @@ BEGIN
     RETURN QUERY
     WITH way AS MATERIALIZED (
         SELECT s.state, lead(s.state) OVER w AS following, lag(s.state) OVER w AS preceding
-        FROM analytics_internal.states_of($1) AS s WHERE s."position" IS NOT NULL
-        WINDOW w AS (ORDER BY s."position")
+        FROM analytics_internal.states_of($1) AS s WHERE s.place IS NOT NULL
+        WINDOW w AS (ORDER BY s.place)
     ), allowed AS MATERIALIZED (
         SELECT t.from_state, t.to_state, t.reason_required FROM analytics_internal.transitions_of($1) AS t
     ), promotion AS (
@@ -1139,7 +1139,7 @@ COMMENT ON FUNCTION analytics.lifecycle_variants(uuid) IS
     'The paths that agents have gone so far, most frequent first: their states in order, how many agents, their share, median seconds from the first event to the last. Errors: 22023 unknown workspace.';
 
 CREATE FUNCTION analytics.promotion_funnel(workspace_id uuid)
-RETURNS TABLE ("position" integer, state text, agents bigint, conversion_from_start double precision,
+RETURNS TABLE (place integer, state text, agents bigint, conversion_from_start double precision,
                conversion_from_previous double precision, median_seconds_from_start double precision)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 7
 SET search_path = pg_catalog, pg_temp
@@ -1149,7 +1149,7 @@ BEGIN
     PERFORM analytics_internal.require_workspace($1);
     RETURN QUERY
     WITH way AS MATERIALIZED (
-        SELECT s."position" AS place, s.state FROM analytics_internal.states_of($1) AS s WHERE s."position" IS NOT NULL
+        SELECT s.place, s.state FROM analytics_internal.states_of($1) AS s WHERE s.place IS NOT NULL
     ), first AS MATERIALIZED (
         SELECT e.agent_id, w.place, min(e.occurred_at) AS at,
                min(min(e.occurred_at)) OVER (PARTITION BY e.agent_id) AS began
@@ -1185,7 +1185,7 @@ BEGIN
     SELECT m.agent_id, a.name, m.state, m.next_state, m.left_at, m.dwell_seconds, e.reason
     FROM analytics_internal.moves($1, bounds.window_start) AS m
     JOIN analytics_internal.states_of($1) AS f ON f.state = m.state
-    JOIN analytics_internal.states_of($1) AS t ON t.state = m.next_state AND t."position" < f."position"
+    JOIN analytics_internal.states_of($1) AS t ON t.state = m.next_state AND t.place < f.place
     JOIN analytics.agents AS a ON a.workspace_id = $1 AND a.agent_id = m.agent_id
     JOIN analytics.agent_lifecycle_events AS e ON e.workspace_id = $1 AND e.agent_id = m.agent_id AND e.sequence = m.sequence + 1
     WHERE m.next_type = 'transition'
@@ -1312,19 +1312,19 @@ BEGIN
         lines AS (
             SELECT 0 AS part, 0 AS place, '' AS name, 'stateDiagram-v2' AS line
             UNION ALL
-            SELECT 1, coalesce(s."position", 1000), s.state,
+            SELECT 1, coalesce(s.place, 1000), s.state,
                    format('    %s : %s (%s)', s.state, s.state, (SELECT count(*) FROM moves AS m WHERE m.state = s.state AND m.left_at IS NULL))
             FROM analytics_internal.states_of($1) AS s
             UNION ALL
             SELECT 2, 0, '', '    [*] --> draft'
             UNION ALL
-            SELECT 3, coalesce(f."position", 1000), t.from_state || ' ' || t.to_state,
+            SELECT 3, coalesce(f.place, 1000), t.from_state || ' ' || t.to_state,
                    format('    %s --> %s', t.from_state, t.to_state)
                    || coalesce(' : ' || nullif((SELECT count(*) FROM moves AS m WHERE m.state = t.from_state AND m.next_state = t.to_state
                                                 AND m.next_type = 'transition'), 0), '')
             FROM analytics_internal.transitions_of($1) AS t JOIN analytics_internal.states_of($1) AS f ON f.state = t.from_state
             UNION ALL
-            SELECT 4, coalesce(s."position", 1000), s.state, format('    %s --> [*]', s.state)
+            SELECT 4, coalesce(s.place, 1000), s.state, format('    %s --> [*]', s.state)
             FROM analytics_internal.states_of($1) AS s WHERE s.terminal
         )
         SELECT string_agg(l.line, E'\n' ORDER BY l.part, l.place, l.name) FROM lines AS l);

@@ -80,9 +80,9 @@ def test_many_setups_at_once(extension_db, undisturbed, background):
     assert len(reports) == number
     assert sum("applied" in actions(report) for report in reports) == 1
     assert len({tuple((version, name) for version, name, _ in report) for report in reports}) == 1
-    assert db.value("SELECT count(*) FROM analytics_internal.schema_migrations") == db.value(
-        "SELECT analytics.schema_version()"
-    )
+    # Numbers may have gaps.
+    files = len(list((ROOT / "migrations").glob("*.sql")))
+    assert db.value("SELECT count(*) FROM analytics_internal.schema_migrations") == files
     assert schema(db) == undisturbed
 
 
