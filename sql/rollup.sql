@@ -587,7 +587,7 @@ AS $$
 BEGIN
     PERFORM analytics_internal.require_cron();
     RETURN QUERY EXECUTE '
-        SELECT j.jobname, j.schedule, j.command, j.active, r.start_time, r.status, r.return_message,
+        SELECT j.jobname::text, j.schedule, j.command, j.active, r.start_time, r.status, r.return_message,
                extract(epoch FROM r.end_time - r.start_time)::double precision
         FROM cron.job AS j
         LEFT JOIN LATERAL (

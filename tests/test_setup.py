@@ -4,7 +4,7 @@ import threading
 
 import psycopg
 import pytest
-from conftest import wait_until
+from conftest import ROOT, wait_until
 from psycopg import errors, sql
 
 SETUP = "SELECT version, name, action FROM analytics.setup()"

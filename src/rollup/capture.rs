@@ -105,9 +105,10 @@ sql_functions! {
     }
 }
 
-/// What this transaction has changed and not written to the log yet: buckets, and tables that changed as a whole.
-pub fn with_pending<T>(read: impl FnOnce(&HashMap<Bucket, Sources>, Sources) -> T) -> T {
-    CHANGES.with_borrow(|changes| read(&changes.buckets, changes.everything))
+/// What this transaction has changed and not written to the log yet: buckets, tables that changed as a whole, and
+/// workspaces that were deleted.
+pub fn with_pending<T>(read: impl FnOnce(&HashMap<Bucket, Sources>, Sources, &[Uuid16]) -> T) -> T {
+    CHANGES.with_borrow(|changes| read(&changes.buckets, changes.everything, &changes.workspaces))
 }
 
 /// Moves rows about without their changes being noted.
