@@ -5,8 +5,8 @@ enough for all of it; without, a hash aggregate of so many groups spills as a so
 """
 
 import os
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from common import Table, connect, install, timed, timed_pair
 
@@ -48,7 +48,12 @@ def time_in_state(db) -> None:
         db.execute(f"SET max_parallel_workers_per_gather = {workers}")
         for what, ours, lead in (("all states", OURS, LEAD), ("one state", OURS_ONE, LEAD_ONE)):
             assert db.execute(ours).fetchone()[0] > 0
-            times = timed_pair(lambda q=ours: db.execute(q).fetchall(), lambda q=lead: db.execute(q).fetchall(), runs=3, warm_up=0)
+            times = timed_pair(
+                lambda q=ours: db.execute(q).fetchall(),
+                lambda q=lead: db.execute(q).fetchall(),
+                runs=3,
+                warm_up=0,
+            )
             table.row(f"{what}, {workers} workers", *times, alternative="lead() OVER", items=EVENTS)
     table.show()
     db.execute("RESET work_mem; RESET max_parallel_workers_per_gather; DROP TABLE observations")
@@ -61,14 +66,18 @@ def moves(workspace, agents, seconds: float) -> int:
         while time.perf_counter() < end:
             for agent, target in ((a, t) for t in ("testing", "draft") for a in agents):
                 connection.execute(
-                    "SELECT sequence FROM analytics.transition_agent(%s, %s, %s)", [workspace, agent, target], prepare=True
+                    "SELECT sequence FROM analytics.transition_agent(%s, %s, %s)",
+                    [workspace, agent, target],
+                    prepare=True,
                 )
                 done += 1
     return done
 
 
 def transitions(db) -> None:
-    workspace = db.execute("INSERT INTO analytics.workspaces (name) VALUES ('moves') RETURNING workspace_id").fetchone()[0]
+    workspace = db.execute(
+        "INSERT INTO analytics.workspaces (name) VALUES ('moves') RETURNING workspace_id"
+    ).fetchone()[0]
     agents = [
         row[0]
         for row in db.execute(
@@ -80,24 +89,26 @@ def transitions(db) -> None:
     for setting in ("on", "off"):
         db.execute(f"ALTER SYSTEM SET synchronous_commit = {setting}")
         db.execute("SELECT pg_reload_conf()")
-        counts = []
         started = time.perf_counter()
-        threads = [
-            threading.Thread(target=lambda own=own: counts.append(moves(workspace, own, 5))) for own in (agents[:100], agents[100:])
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(2) as pool:
+            counts = list(pool.map(lambda own: moves(workspace, own, 5), (agents[:100], agents[100:])))
         rate = sum(counts) / (time.perf_counter() - started)
-        table.figure(f"synchronous_commit {setting}", f"{rate:,.0f} a second", "asked for", "2,000 a second", f"{rate / 2000:.2f}")
+        table.figure(
+            f"synchronous_commit {setting}",
+            f"{rate:,.0f} a second",
+            "asked for",
+            "2,000 a second",
+            f"{rate / 2000:.2f}",
+        )
     db.execute("ALTER SYSTEM RESET synchronous_commit")
     db.execute("SELECT pg_reload_conf()")
     table.show()
 
 
 def proposals(db) -> None:
-    workspace = db.execute("INSERT INTO analytics.workspaces (name) VALUES ('many') RETURNING workspace_id").fetchone()[0]
+    workspace = db.execute(
+        "INSERT INTO analytics.workspaces (name) VALUES ('many') RETURNING workspace_id"
+    ).fetchone()[0]
     db.execute(
         "INSERT INTO analytics.agents (workspace_id, name, owner_id, lifecycle_state) SELECT %s, i::text, gen_random_uuid(),"
         " (ARRAY['draft', 'testing', 'staging', 'production'])[1 + i %% 4] FROM generate_series(1, 10000) AS i",
@@ -112,10 +123,26 @@ def proposals(db) -> None:
     db.execute("CALL analytics.refresh_all()")
     db.execute("ANALYZE")
     table = Table("propose_transitions(), 10,000 agents, 200,000 runs")
-    ours = timed(lambda: db.execute("SELECT count(*) FROM analytics.propose_transitions(%s)", [workspace]).fetchall(), runs=3)
-    one = db.execute("SELECT agent_id FROM analytics.agents WHERE workspace_id = %s LIMIT 1", [workspace]).fetchone()[0]
-    single = timed(lambda: db.execute("SELECT * FROM analytics.allowed_transitions(%s, %s)", [workspace, one]).fetchall(), runs=5)
-    table.figure("all agents", f"{ours.median:.2f} s", "allowed_transitions() for each", f"{single.median * 10000:.0f} s", f"{ours.median / single.median / 10000:.3f}")
+    ours = timed(
+        lambda: db.execute("SELECT count(*) FROM analytics.propose_transitions(%s)", [workspace]).fetchall(),
+        runs=3,
+    )
+    one = db.execute(
+        "SELECT agent_id FROM analytics.agents WHERE workspace_id = %s LIMIT 1", [workspace]
+    ).fetchone()[0]
+    single = timed(
+        lambda: db.execute(
+            "SELECT * FROM analytics.allowed_transitions(%s, %s)", [workspace, one]
+        ).fetchall(),
+        runs=5,
+    )
+    table.figure(
+        "all agents",
+        f"{ours.median:.2f} s",
+        "allowed_transitions() for each",
+        f"{single.median * 10000:.0f} s",
+        f"{ours.median / single.median / 10000:.3f}",
+    )
     table.show()
 
 

@@ -107,7 +107,14 @@ def fill(db: Database, workspace: str) -> None:
     """A marked row in every table that has a workspace_id, parents first; two runs, in different partitions."""
     first = [
         f"analytics.{name}"
-        for name in ("workspaces", "agents", "agent_runs", "agent_versions", "agent_deployments", "lifecycle_requests")
+        for name in (
+            "workspaces",
+            "agents",
+            "agent_runs",
+            "agent_versions",
+            "agent_deployments",
+            "lifecycle_requests",
+        )
     ]
     tables = [
         name
@@ -119,7 +126,9 @@ def fill(db: Database, workspace: str) -> None:
         )
         if name not in [*first, "analytics.workspace_members"]
         # Rules make sense as a whole, and a dependency needs two agents: see below.
-        and not name.startswith(("analytics.lifecycle_states", "analytics.lifecycle_transitions", "analytics.lifecycle_guards"))
+        and not name.startswith(
+            ("analytics.lifecycle_states", "analytics.lifecycle_transitions", "analytics.lifecycle_guards")
+        )
         and name != "analytics.agent_dependencies"
     ]
     for table in [*first, *tables]:
@@ -152,7 +161,11 @@ def fill(db: Database, workspace: str) -> None:
             rules = {
                 "states": [{"state": s, "description": marker(workspace)} for s in ("draft", "production")],
                 "transitions": [
-                    {"from": "draft", "to": "production", "guards": [{"metric": "minimum_runs", "threshold": NUMBER[workspace]}]},
+                    {
+                        "from": "draft",
+                        "to": "production",
+                        "guards": [{"metric": "minimum_runs", "threshold": NUMBER[workspace]}],
+                    },
                     {"from": "production", "to": "draft"},
                 ],
             }

@@ -5,6 +5,7 @@ analysis of transitions with plain SQL and plain Python, which share no code wit
 """
 
 import csv
+import itertools
 import json
 import math
 import random
@@ -59,11 +60,13 @@ def history(db, workspace) -> dict:
 def require_sound(db, workspace) -> None:
     """No illegal event, none lost, and every agent is in the state of its last event."""
     events = history(db, workspace)
-    states = dict(db.rows("SELECT agent_id, lifecycle_state FROM analytics.agents WHERE workspace_id = %s", [workspace]))
+    states = dict(
+        db.rows("SELECT agent_id, lifecycle_state FROM analytics.agents WHERE workspace_id = %s", [workspace])
+    )
     assert events.keys() == states.keys()
     for agent, own in events.items():
         assert [event[0] for event in own] == list(range(1, len(own) + 1))
-        for before, after in zip(own, own[1:], strict=False):
+        for before, after in itertools.pairwise(own):
             assert after[2] == before[3]
             assert after[3] in PATHS[after[2]]
             assert after[4] >= before[4]
@@ -89,12 +92,15 @@ def test_kaplan_meier_is_that_of_lifelines(db, waltons):
         chosen = [row for row in rows if name in ("all", row[2])]
         arrays = [[row[0] for row in chosen], [row[1] for row in chosen]]
         steps = db.rows(
-            "SELECT time, survival, ci_low, ci_high, at_risk, events, censored FROM analytics.kaplan_meier(%s, %s)", arrays
+            "SELECT time, survival, ci_low, ci_high, at_risk, events, censored FROM analytics.kaplan_meier(%s, %s)",
+            arrays,
         )
         assert len(steps) == len(curve["table"])
         for step, wanted in zip(steps, curve["table"], strict=True):
             # The reference is rounded to eight places.
-            for ours, theirs in zip(step[:4], (wanted[k] for k in ("t", "survival", "ci_lo", "ci_hi")), strict=True):
+            for ours, theirs in zip(
+                step[:4], (wanted[k] for k in ("t", "survival", "ci_lo", "ci_hi")), strict=True
+            ):
                 assert abs(ours - theirs) <= 0.5e-8 + 1e-12, (name, step, wanted)
             assert step[4:] == (wanted["at_risk"], wanted["observed"], wanted["censored"])
         assert db.value("SELECT analytics.survival_median(%s, %s)", arrays) == curve["median"]
@@ -154,7 +160,9 @@ def observations(db):
             for _ in range(random.choice([1, 5, 200])):
                 at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=random.randrange(30 * 24 * 6) * 10)
                 sequence = random.choice([None, random.randrange(5)]) if thing % 2 else None
-                copy.write_row((thing, at, random.choice(many if thing == 7 else states), sequence, random.randrange(4)))
+                copy.write_row(
+                    (thing, at, random.choice(many if thing == 7 else states), sequence, random.randrange(4))
+                )
     db.execute("ANALYZE data")
     return db
 
@@ -166,7 +174,9 @@ def test_durations_are_those_of_lead(observations):
 
 
 def test_merging_in_any_order_and_parallel(observations):
-    whole = observations.rows("SELECT id, analytics.state_agg(at, state, n)::text FROM data GROUP BY id ORDER BY id")
+    whole = observations.rows(
+        "SELECT id, analytics.state_agg(at, state, n)::text FROM data GROUP BY id ORDER BY id"
+    )
     parts = """
         SELECT id, analytics.rollup(s ORDER BY {})::text
         FROM (SELECT id, part, analytics.state_agg(at, state, n) AS s FROM data GROUP BY id, part) AS p GROUP BY id ORDER BY id"""
@@ -196,7 +206,7 @@ def test_timelines_fill_the_time(observations):
     for timeline in by_thing.values():
         assert timeline[0][1] == timeline[0][3]
         assert timeline[-1][2] == datetime(2026, 3, 1, tzinfo=UTC)
-        for before, after in zip(timeline, timeline[1:], strict=False):
+        for before, after in itertools.pairwise(timeline):
             assert before[2] == after[1]
             assert before[0] != after[0]
 
@@ -273,10 +283,14 @@ def test_rules_do_not_change_under_a_transition(db, workspace, background):
     first, second = db.connect(autocommit=False), db.connect()
     first.execute(MOVE, [workspace, agent, "testing", False])
     rules = '{"states": [{"state": "draft", "terminal": true}], "transitions": []}'
-    waiting = background(lambda: second.execute("SELECT analytics.configure_lifecycle(%s, %s)", [workspace, rules]))
+    waiting = background(
+        lambda: second.execute("SELECT analytics.configure_lifecycle(%s, %s)", [workspace, rules])
+    )
     db.wait_until_blocked(second)
     first.commit()
-    with pytest.raises(psycopg.errors.ForeignKeyViolation, match='state "testing" cannot go while agents are in it'):
+    with pytest.raises(
+        psycopg.errors.ForeignKeyViolation, match='state "testing" cannot go while agents are in it'
+    ):
         waiting.result(60)
     # And the other way round.
     first.execute(MOVE, [workspace, agent, "draft", False])
@@ -297,7 +311,10 @@ def test_two_halves_of_a_circle(db, workspace, background):
     waiting = background(lambda: second.execute(insert, [workspace, b, a]))
     db.wait_until_blocked(second)
     first.commit()
-    with pytest.raises(psycopg.errors.CheckViolation, match=r"the dependencies form a circle: agent \d -> agent \d -> agent \d"):
+    with pytest.raises(
+        psycopg.errors.CheckViolation,
+        match=r"the dependencies form a circle: agent \d -> agent \d -> agent \d",
+    ):
         waiting.result(60)
     assert db.value("SELECT count(*) FROM analytics.agent_dependencies") == 1
 
@@ -324,7 +341,10 @@ def test_guards_see_the_runs_of_this_transaction(db, workspace):
     db.execute(MOVE, [workspace, agent, "testing", False])
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
         db.execute(MOVE, [workspace, agent, "staging", False])
-    assert "minimum_runs (7d) is 0, at least 10 is needed; success_rate (7d) is not known" in caught.value.diag.message_primary
+    assert (
+        "minimum_runs (7d) is 0, at least 10 is needed; success_rate (7d) is not known"
+        in caught.value.diag.message_primary
+    )
     with db.connect() as connection, connection.transaction():
         connection.execute(
             "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status, runtime_seconds)"
@@ -332,17 +352,22 @@ def test_guards_see_the_runs_of_this_transaction(db, workspace):
             [workspace, agent],
         )
         connection.execute(
-            "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (%s, %s, 'timeout')", [workspace, agent]
+            "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (%s, %s, 'timeout')",
+            [workspace, agent],
         )
         connection.execute(MOVE, [workspace, agent, "staging", False])
-    guards = db.value("SELECT guards FROM analytics.agent_lifecycle_events WHERE sequence = 3 AND agent_id = %s", [agent])
+    guards = db.value(
+        "SELECT guards FROM analytics.agent_lifecycle_events WHERE sequence = 3 AND agent_id = %s", [agent]
+    )
     assert {guard["check"]: guard["value"] for guard in guards} == {"minimum_runs": 10, "success_rate": 0.9}
 
 
 def test_every_metric(db, workspace):
     """Each word of the vocabulary, just within and just outside its threshold."""
     (agent,) = make_agents(db, workspace, 1)
-    db.execute("UPDATE analytics.agents SET owner_id = gen_random_uuid() WHERE workspace_id = %s", [workspace])
+    db.execute(
+        "UPDATE analytics.agents SET owner_id = gen_random_uuid() WHERE workspace_id = %s", [workspace]
+    )
     db.execute(
         "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status, runtime_seconds, credits_consumed, user_rating)"
         " SELECT %s, %s, CASE WHEN i <= 2 THEN 'failed' ELSE 'completed' END, i, 2, 4 FROM generate_series(1, 20) AS i",
@@ -367,12 +392,17 @@ def test_every_metric(db, workspace):
             rules = {
                 "states": [{"state": "draft"}, {"state": "live", "terminal": True}],
                 "transitions": [
-                    {"from": "draft", "to": "live", "guards": [{"metric": metric, "threshold": threshold}, {"metric": "owner_present"}]}
+                    {
+                        "from": "draft",
+                        "to": "live",
+                        "guards": [{"metric": metric, "threshold": threshold}, {"metric": "owner_present"}],
+                    }
                 ],
             }
             db.execute("SELECT analytics.configure_lifecycle(%s, %s)", [workspace, json.dumps(rules)])
             allowed, problems = db.rows(
-                "SELECT allowed, problems FROM analytics.transition_agent(%s, %s, 'live', dry_run => true)", [workspace, agent]
+                "SELECT allowed, problems FROM analytics.transition_agent(%s, %s, 'live', dry_run => true)",
+                [workspace, agent],
             )[0]
             assert allowed == passes, (metric, threshold, problems)
             assert bool(problems) != passes
@@ -407,7 +437,9 @@ def test_who_may_do_what(db, workspace, make_role):
         return [level for level, result in results.items() if result is None]
 
     everyone = ["viewer", "member", "admin", "owner"]
-    assert allowed("SELECT * FROM analytics.explain_transition(%s, %s, 'testing')", workspace, agent) == everyone
+    assert (
+        allowed("SELECT * FROM analytics.explain_transition(%s, %s, 'testing')", workspace, agent) == everyone
+    )
     assert allowed("SELECT * FROM analytics.propose_transitions(%s)", workspace) == everyone
     assert allowed("SELECT analytics.agent_lifecycle(%s, %s)", workspace, agent) == everyone
     assert allowed("SELECT * FROM analytics.retirement_candidates(%s)", workspace) == everyone
@@ -420,11 +452,16 @@ def test_who_may_do_what(db, workspace, make_role):
     assert allowed("SELECT analytics.deploy_version(%s, %s, '1.0.0')", workspace, agent) == ["admin", "owner"]
     # Nobody writes the history by hand, nor in another workspace.
     event = "INSERT INTO analytics.agent_lifecycle_events (workspace_id, agent_id, sequence, event_type, to_state, occurred_at, actor_role)"
-    assert allowed(f"{event} VALUES (%s, %s, 2, 'registered', 'production', now(), 'me')", workspace, agent) == []
+    assert (
+        allowed(f"{event} VALUES (%s, %s, 2, 'registered', 'production', now(), 'me')", workspace, agent)
+        == []
+    )
     assert allowed(MOVE, other, foreign, "testing", False) == []
     assert allowed("SELECT analytics.agent_lifecycle(%s, %s)", other, foreign) == []
     assert allowed("UPDATE analytics.lifecycle_requests SET status = 'approved'") == []
-    assert connections["owner"].execute("SELECT count(*) FROM analytics.agent_lifecycle_events").fetchone() == (1,)
+    assert connections["owner"].execute(
+        "SELECT count(*) FROM analytics.agent_lifecycle_events"
+    ).fetchone() == (1,)
 
 
 def test_approvals(db, workspace, make_role, background):
@@ -443,7 +480,9 @@ def test_approvals(db, workspace, make_role, background):
         "SELECT analytics.request_transition(%s, %s, 'live', 'ready')", [workspace, agent]
     ).fetchone()[0]
     approve = "SELECT status, approvals, sequence FROM analytics.approve_transition(%s, %s)"
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="who asks for a transition cannot approve it"):
+    with pytest.raises(
+        psycopg.errors.InsufficientPrivilege, match="who asks for a transition cannot approve it"
+    ):
         asks.execute(approve, [workspace, request])
     barrier = threading.Barrier(3)
 
@@ -456,9 +495,10 @@ def test_approvals(db, workspace, make_role, background):
 
     answers = [task.result(60) for task in [background(decide, other) for other in others]]
     assert sorted(answers, key=str) == [("done", 2, 2), ("pending", 1, None), "the request is done"]
-    assert db.rows("SELECT actor_role = ANY (%s), reason FROM analytics.agent_lifecycle_events WHERE sequence = 2", [people[1:]]) == [
-        (True, "ready")
-    ]
+    assert db.rows(
+        "SELECT actor_role = ANY (%s), reason FROM analytics.agent_lifecycle_events WHERE sequence = 2",
+        [people[1:]],
+    ) == [(True, "ready")]
 
 
 # ----------------------------------------------------------------------------------------- analysis
@@ -496,17 +536,23 @@ def log(db, workspace):
 def test_analysis_is_that_of_plain_python(db, workspace, log):
     dwell, left = defaultdict(list), Counter()
     for case in log.values():
-        for (a, start), (b, end) in zip(case, case[1:], strict=False):
+        for (a, start), (b, end) in itertools.pairwise(case):
             dwell[a, b].append((end - start).total_seconds())
             left[a] += 1
     standing = Counter(case[-1][0] for case in log.values())
-    matrix = {(a, b): (n, p, still) for a, b, n, p, still in db.rows("SELECT * FROM analytics.transition_matrix(%s)", [workspace]) if b}
+    matrix = {
+        (a, b): (n, p, still)
+        for a, b, n, p, still in db.rows("SELECT * FROM analytics.transition_matrix(%s)", [workspace])
+        if b
+    }
     assert matrix.keys() == dwell.keys()
     for edge, (n, probability, still) in matrix.items():
         assert n == len(dwell[edge])
         assert math.isclose(probability, n / left[edge[0]])
         assert still == standing[edge[0]]
-    flow = {(a, b): rest for a, b, *rest in db.rows("SELECT * FROM analytics.lifecycle_flow(%s)", [workspace])}
+    flow = {
+        (a, b): rest for a, b, *rest in db.rows("SELECT * FROM analytics.lifecycle_flow(%s)", [workspace])
+    }
     for edge, (n, agents, mean, median, p90, forced) in flow.items():
         times = sorted(dwell[edge])
         assert (n, forced) == (len(times), 0)
@@ -518,7 +564,10 @@ def test_analysis_is_that_of_plain_python(db, workspace, log):
         high = times[min(int(place) + 1, len(times) - 1)]
         assert math.isclose(p90, low + (place - int(place)) * (high - low))
     variants = Counter(tuple(state for state, _ in case) for case in log.values())
-    found = {tuple(path): n for path, n, *_ in db.rows("SELECT * FROM analytics.lifecycle_variants(%s)", [workspace])}
+    found = {
+        tuple(path): n
+        for path, n, *_ in db.rows("SELECT * FROM analytics.lifecycle_variants(%s)", [workspace])
+    }
     assert found == variants
 
 
@@ -530,10 +579,15 @@ def test_funnel_bounce_backs_and_survival(db, workspace, log):
     back = sum(
         a in way and b in way and way.index(b) < way.index(a)
         for case in log.values()
-        for (a, _), (b, _) in zip(case, case[1:], strict=False)
+        for (a, _), (b, _) in itertools.pairwise(case)
     )
     assert db.value("SELECT count(*) FROM analytics.lifecycle_bounce_backs(%s)", [workspace]) == back > 10
-    stays = [end - start for case in log.values() for (a, start), (_, end) in zip(case, case[1:], strict=False) if a == "testing"]
+    stays = [
+        end - start
+        for case in log.values()
+        for (a, start), (_, end) in itertools.pairwise(case)
+        if a == "testing"
+    ]
     events = db.value("SELECT sum(events) FROM analytics.state_survival(%s, 'testing')", [workspace])
     censored = db.value("SELECT sum(censored) FROM analytics.state_survival(%s, 'testing')", [workspace])
     assert events == len(stays)
@@ -556,7 +610,7 @@ def test_an_anomaly_is_found(db, workspace, log):
 def test_mermaid_counts(db, workspace, log):
     text = db.value("SELECT analytics.lifecycle_mermaid(%s)", [workspace])
     assert text.startswith("stateDiagram-v2\n")
-    edges = Counter((a, b) for case in log.values() for (a, _), (b, _) in zip(case, case[1:], strict=False))
+    edges = Counter((a, b) for case in log.values() for (a, _), (b, _) in itertools.pairwise(case))
     for (a, b), n in edges.items():
         assert f"    {a} --> {b} : {n}\n" in text + "\n"
 
@@ -589,10 +643,23 @@ def test_demo_data_and_the_whole_picture(db):
     db.execute("SELECT * FROM analytics.generate_demo_data(20000)")
     workspace = db.value("SELECT workspace_id FROM analytics.workspaces ORDER BY name LIMIT 1")
     agents = db.value("SELECT count(*) FROM analytics.agents WHERE workspace_id = %s", [workspace])
-    assert db.value("SELECT count(*) FROM analytics.agent_lifecycle_status WHERE workspace_id = %s", [workspace]) == agents
-    assert db.value("SELECT count(*) FROM analytics.agent_health(%s) WHERE score BETWEEN 0 AND 100", [workspace]) == agents
-    assert db.value("SELECT analytics.record_agent_health()") == db.value("SELECT count(*) FROM analytics.agents")
-    demoted = {row[0] for row in db.rows("SELECT agent_id FROM analytics.propose_transitions(%s) WHERE proposal = 'demotion'", [workspace])}
+    assert (
+        db.value("SELECT count(*) FROM analytics.agent_lifecycle_status WHERE workspace_id = %s", [workspace])
+        == agents
+    )
+    assert (
+        db.value("SELECT count(*) FROM analytics.agent_health(%s) WHERE score BETWEEN 0 AND 100", [workspace])
+        == agents
+    )
+    assert db.value("SELECT analytics.record_agent_health()") == db.value(
+        "SELECT count(*) FROM analytics.agents"
+    )
+    demoted = {
+        row[0]
+        for row in db.rows(
+            "SELECT agent_id FROM analytics.propose_transitions(%s) WHERE proposal = 'demotion'", [workspace]
+        )
+    }
     failing = {
         row[0]
         for row in db.rows(
