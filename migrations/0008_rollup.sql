@@ -12,6 +12,7 @@ CREATE TABLE analytics_internal.rollup_changes (
         autovacuum_analyze_threshold = 5000, autovacuum_analyze_scale_factor = 0);
 -- What has changed in one workspace, however much has changed elsewhere.
 CREATE INDEX rollup_changes_idx ON analytics_internal.rollup_changes (workspace_id, bucket);
+ALTER TABLE analytics_internal.rollup_changes ENABLE ROW LEVEL SECURITY;
 -- So that rows can be removed where a publication has all tables.
 ALTER TABLE analytics_internal.rollup_changes REPLICA IDENTITY FULL;
 COMMENT ON TABLE  analytics_internal.rollup_changes IS 'Buckets in which rows of the raw tables have changed since the rollups were computed. Written by each transaction before it commits, removed by refresh().';

@@ -740,12 +740,10 @@ class Actor:
     def forget_workspace(self) -> None:
         workspace = self.workspaces[-1]
         self.execute("DELETE FROM analytics.workspaces WHERE workspace_id = %s", [workspace])
-        if self.oracle.final is not None:
-            # What is below the floor goes with the workspace, when a refresh has seen that.
-            refresh(self.connection)
-            for copies in RETAINED.values():
-                for kept, _ in copies:
-                    self.execute(f"DELETE FROM oracle.{kept} WHERE workspace_id = %s", [workspace])
+        # What is below the floor goes with it.
+        for copies in RETAINED.values():
+            for kept, _ in copies:
+                self.execute(f"DELETE FROM oracle.{kept} WHERE workspace_id = %s", [workspace])
         self.execute(
             "INSERT INTO analytics.workspaces (workspace_id, name) VALUES (%s, 'again')", [workspace]
         )

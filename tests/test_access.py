@@ -66,6 +66,7 @@ FIXED = {
     "decision": "approved",
     "day": {"agent_health_daily": "2026-01-01"},
     "occurred_at": {"agent_lifecycle_events": "2026-01-01 00:00+00"},
+    "bucket": "2026-01-01 00:00+00",
 }
 
 
