@@ -139,6 +139,16 @@ AS $$
         ('admin',  'UPDATE', 'analytics.agent_optimization_suggestions'),
         ('admin',  'INSERT', 'analytics.leaderboard_settings'),
         ('admin',  'UPDATE', 'analytics.leaderboard_settings'),
+        ('member', 'INSERT', 'analytics.agent_versions'),
+        ('admin',  'UPDATE', 'analytics.agent_versions'),
+        ('admin',  'INSERT', 'analytics.agent_version_aliases'),
+        ('admin',  'UPDATE', 'analytics.agent_version_aliases'),
+        ('admin',  'INSERT', 'analytics.agent_deployments'),
+        ('admin',  'UPDATE', 'analytics.agent_deployments'),
+        ('admin',  'INSERT', 'analytics.agent_dependencies'),
+        ('admin',  'UPDATE', 'analytics.agent_dependencies'),
+        ('admin',  'INSERT', 'analytics.agent_health_daily'),
+        ('admin',  'UPDATE', 'analytics.agent_health_daily'),
         ('owner',  'UPDATE', 'analytics.workspaces')
     ) AS v (access_level, privilege, object_name)
     JOIN pg_class AS c ON c.oid = to_regclass(v.object_name) AND c.relrowsecurity
@@ -159,6 +169,12 @@ AS $$
     SELECT CASE
                WHEN p.proname IN ('start_run', 'finish_run', 'record_error', 'record_feedback') THEN 'member'
                WHEN p.proname IN ('access_report', 'set_leaderboard_options') THEN 'admin'
+               WHEN p.proname IN ('transition_agent', 'request_transition', 'approve_transition', 'reject_transition',
+                                  'register_version') THEN 'member'
+               WHEN p.proname IN ('set_version_alias', 'deploy_version', 'finish_deployment', 'rollback_deployment',
+                                  'record_agent_health') THEN 'admin'
+               WHEN p.proname IN ('configure_lifecycle') THEN 'owner'
+               WHEN p.proname IN ('access_report') THEN 'admin'
                WHEN p.proname IN ('grant_access', 'revoke_access') THEN 'owner'
                ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
@@ -176,7 +192,7 @@ AS $$
                     AND e.extname = 'shadower_analytics')
     UNION ALL
     -- What those call, and what CHECK constraints call.
-    SELECT CASE p.proname WHEN 'change_member' THEN 'owner' ELSE 'viewer' END,
+    SELECT CASE WHEN p.proname IN ('change_member', 'replace_lifecycle') THEN 'owner' ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
     FROM pg_proc AS p
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
@@ -191,11 +207,16 @@ AS $$
                         'require_board', 'board_standings', 'board_terms', 'timeframe_number', 'board_slices',
                         'float_amount', 'agent_inputs', 'user_inputs', 'minimum_runs_of', 'default_criteria',
                         'live_board', 'workspace_board', 'explain_workspace')
+                        'state_rows', 'state_totals', 'compare_means', 'compare_shares', 'health_of', 'states_of',
+                        'transitions_of', 'guards_of', 'lifecycle_metrics', 'default_lifecycle_states',
+                        'default_lifecycle_transitions', 'default_lifecycle_guards', 'run_measures', 'evaluate_guards',
+                        'require_version', 'require_window', 'judged_deployments', 'moves', 'check_dependencies',
+                        'replace_lifecycle')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t
     WHERE t.typnamespace = 'analytics'::regnamespace
-      AND t.typname IN ('percentile_sketch', 'distinct_sketch', 'stats_summary')
+      AND t.typname IN ('percentile_sketch', 'distinct_sketch', 'stats_summary', 'state_summary')
 $$;
 COMMENT ON FUNCTION analytics_internal.level_privileges() IS
     'Object privileges of each level of access: access_level, privilege, object_type, object_name. A level has those of the levels below it.';

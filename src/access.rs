@@ -55,7 +55,7 @@ fn access_of_caller() -> std::rc::Rc<members::Access> {
 
 /// The user for whom this session speaks.
 #[pg_extern(stable, parallel_restricted)]
-fn current_user_id() -> Option<pgrx::Uuid> {
+pub fn current_user_id() -> Option<pgrx::Uuid> {
     identity_of_caller().and_then(|identity| identity.user_id)
 }
 
@@ -71,7 +71,7 @@ pub fn common_level() -> Option<Level> {
 }
 
 #[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
-fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
+pub fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
     let minimum = known_level(minimum_level);
     require_workspace(workspace_id);
     if passes_row_security() {

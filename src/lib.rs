@@ -14,6 +14,7 @@ mod execution;
 mod fmgr;
 mod ingest;
 mod leaderboards;
+mod lifecycle;
 mod masking;
 mod migrations;
 mod partitions;
@@ -172,6 +173,27 @@ extension_sql_file!(
         leaderboards::standings::rank_scores,
         leaderboards::workspaces::workspace_board,
         leaderboards::workspaces::explain_workspace,
+    "../sql/lifecycle.sql",
+    name = "lifecycle_sql",
+        lifecycle::states::state_rows,
+        lifecycle::states::state_totals,
+        lifecycle::analysis::kaplan_meier,
+        lifecycle::analysis::survival_median,
+        lifecycle::analysis::log_rank_test,
+        lifecycle::analysis::compare_means,
+        lifecycle::analysis::compare_shares,
+        lifecycle::analysis::health_of,
+        lifecycle::analysis::check_dependencies,
+        lifecycle::rules::validate_lifecycle,
+        lifecycle::rules::replace_lifecycle,
+        lifecycle::rules::default_lifecycle_states,
+        lifecycle::rules::default_lifecycle_transitions,
+        lifecycle::rules::default_lifecycle_guards,
+        lifecycle::rules::lifecycle_metrics,
+        lifecycle::transition::transition_agent,
+        lifecycle::requests::request_transition,
+        lifecycle::requests::approve_transition,
+        lifecycle::requests::reject_transition,
     ]
 );
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);

@@ -47,6 +47,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(7, "0007", "audit"),
     migration!(8, "0008", "rollup"),
     migration!(10, "0010", "leaderboards"),
+    migration!(11, "0011", "lifecycle"),
     migration!(13, "0013", "execution"),
 ];
 
@@ -56,6 +57,7 @@ pub const VIEWS: &[View] = &[
     view!("agents"),
     view!("rollup"),
     view!("bi"),
+    view!("lifecycle"),
 ];
 
 /// The schema version that this library needs.

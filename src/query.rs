@@ -35,12 +35,19 @@ impl Row {
 
 /// The first value of a query that only reads; none where there is no row or the value is NULL.
 pub fn read_one<T: FromDatum + 'static>(sql: &str, arguments: &[DatumWithOid]) -> Option<T> {
-    visit(sql, arguments, 1, |row| row.get(1)).pop().flatten()
+    visit(sql, arguments, true, 1, |row| row.get(1))
+        .pop()
+        .flatten()
 }
 
 /// What `look` makes of each row of a query that only reads.
 pub fn read_rows<R>(sql: &str, arguments: &[DatumWithOid], look: impl FnMut(&Row) -> R) -> Vec<R> {
-    visit(sql, arguments, 0, look)
+    visit(sql, arguments, true, 0, look)
+}
+
+/// The same with a new snapshot: sees what was committed meanwhile and what this command has written, and may write.
+pub fn fresh_rows<R>(sql: &str, arguments: &[DatumWithOid], look: impl FnMut(&Row) -> R) -> Vec<R> {
+    visit(sql, arguments, false, 0, look)
 }
 
 /// As `read_rows`, for a query that runs so often that this backend keeps its plan. `name` stands for the text.
@@ -50,6 +57,25 @@ pub fn read_rows_kept<R>(
     name: &str,
     sql: impl FnOnce() -> String,
     arguments: &[DatumWithOid],
+    look: impl FnMut(&Row) -> R,
+) -> Vec<R> {
+    visit_kept(name, sql, arguments, true, look)
+}
+
+/// As `fresh_rows`, for a statement that runs so often that this backend keeps its plan.
+pub fn kept_rows<R>(
+    sql: &'static str,
+    arguments: &[DatumWithOid],
+    look: impl FnMut(&Row) -> R,
+) -> Vec<R> {
+    visit_kept(sql, || sql.to_owned(), arguments, false, look)
+}
+
+fn visit_kept<R>(
+    name: &str,
+    sql: impl FnOnce() -> String,
+    arguments: &[DatumWithOid],
+    read_only: bool,
     mut look: impl FnMut(&Row) -> R,
 ) -> Vec<R> {
     let mut given = Arguments::of(arguments);
@@ -61,7 +87,7 @@ pub fn read_rows_kept<R>(
                 plan,
                 given.values.as_mut_ptr(),
                 given.nulls.as_ptr(),
-                true,
+                read_only,
                 0,
             );
             Spi::check_status(status).unwrap_or_report();
@@ -136,6 +162,7 @@ impl Arguments {
 fn visit<R>(
     sql: &str,
     arguments: &[DatumWithOid],
+    read_only: bool,
     most: std::ffi::c_long,
     mut look: impl FnMut(&Row) -> R,
 ) -> Vec<R> {
@@ -152,7 +179,7 @@ fn visit<R>(
                 given.types.as_mut_ptr(),
                 given.values.as_mut_ptr(),
                 given.nulls.as_ptr(),
-                true,
+                read_only,
                 most,
             );
             Spi::check_status(status).unwrap_or_report();

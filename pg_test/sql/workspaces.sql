@@ -69,6 +69,20 @@ INSERT INTO analytics.agent_optimization_suggestions (workspace_id, agent_id, su
 SELECT w, :'bot', 'cost', 'Use a smaller model' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
 INSERT INTO analytics.workspace_members (workspace_id, user_id, access_level)
 SELECT w, :'bot', 'viewer' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+INSERT INTO analytics.agents (workspace_id, agent_id, name)
+SELECT w, 'c0000000-0000-4000-8000-00000000000a', 'Aide' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+INSERT INTO analytics.agent_dependencies (workspace_id, agent_id, depends_on_agent_id)
+SELECT w, :'bot', 'c0000000-0000-4000-8000-00000000000a' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.configure_lifecycle(w, '{"states": [{"state": "draft", "terminal": true}, {"state": "live", "terminal": true}],
+    "transitions": [{"from": "draft", "to": "live", "required_approvals": 2, "guards": [{"metric": "owner_present"}]}]}')) AS configured
+FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.request_transition(w, :'bot', 'live', 'why not')) AS requested FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+INSERT INTO analytics.lifecycle_approvals (workspace_id, request_id, decided_by, decision)
+SELECT r.workspace_id, r.request_id, 'me', 'approved' FROM analytics.lifecycle_requests AS r;
+SELECT count(analytics.register_version(w, :'bot', '1.0.0')) AS registered FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.set_version_alias(w, :'bot', 'stable', '1.0.0')) AS named FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.deploy_version(w, :'bot', '1.0.0')) AS deployed FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.record_agent_health(w)) AS recorded FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
 
 CREATE FUNCTION regress.rows_per_workspace() RETURNS TABLE (table_name text, workspace text, rows bigint)
 LANGUAGE plpgsql AS $$

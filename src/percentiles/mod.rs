@@ -6,7 +6,7 @@ pub mod distinct;
 mod exact;
 pub mod sketch;
 mod stats;
-mod stored;
+pub(crate) mod stored;
 
 use percentiles::Error;
 use pgrx::prelude::*;
