@@ -173,8 +173,10 @@ AS $$
     FROM pg_proc AS p
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
       AND p.proname IN ('refuse', 'refuse_argument', 'require_schema', 'require_workspace', 'require_agent',
-                        'known_agents', 'hours_between', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
-                        'require_level', 'change_member', 'reads_everything', 'mask_json_text')
+                        'known_agents', 'hours_between', 'resolve_window', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
+                        'require_level', 'change_member', 'reads_everything', 'mask_json_text',
+                        'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
+                        'user_usage_buckets', 'error_summary_buckets')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

@@ -61,6 +61,30 @@ $$;
 COMMENT ON FUNCTION analytics.window_bounds(text, timestamptz) IS
     'Bounds of a timeframe (24h, 7d, 30d, 90d, all): whole UTC hours that end with the hour of as_of (default now), window_start included, window_end excluded; -infinity to infinity for all. Errors: 22023 unknown timeframe, or no as_of.';
 
+-- What every function that takes a timeframe does with its arguments.
+CREATE FUNCTION analytics_internal.resolve_window(timeframe text, from_time timestamptz, to_time timestamptz,
+                                                  OUT window_start timestamptz, OUT window_end timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    named record;
+BEGIN
+    SELECT * INTO named FROM analytics.window_bounds(timeframe);
+    window_end := coalesce(to_time, CASE WHEN from_time IS NULL THEN named.window_end
+        -- From a time to now, also where the timeframe is all.
+        ELSE date_bin('1 hour', now(), 'epoch') + interval '1 hour' END);
+    window_start := coalesce(from_time, CASE WHEN to_time IS NULL OR timeframe = 'all' THEN named.window_start
+        ELSE to_time - (named.window_end - named.window_start) END);
+    IF window_start >= window_end THEN
+        PERFORM analytics_internal.refuse_argument('from_time', window_start::text,
+            'it does not lie before the end of the window, ' || window_end, 'Give a from_time that is before to_time.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.resolve_window(text, timestamptz, timestamptz) IS
+    'The window that a timeframe (24h, 7d, 30d, 90d, all), from_time and to_time ask for; window_start included, window_end excluded. from_time and to_time go before the timeframe: without from_time the window has the length of the timeframe and ends with to_time, without to_time it ends with the current hour; without both it is window_bounds(timeframe). Infinite where it has no bound. Errors: 22023 unknown timeframe, from_time that is not before the end.';
+
 CREATE FUNCTION analytics.agent_performance(workspace_id uuid, agent_id uuid, timeframe text DEFAULT '30d')
 RETURNS TABLE (
     window_start           timestamptz,
