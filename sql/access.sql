@@ -154,7 +154,7 @@ AS $$
     -- Functions and aggregates of the API, but for those that belong to the owner of the tables.
     SELECT CASE
                WHEN p.proname IN ('start_run', 'finish_run', 'record_error', 'record_feedback') THEN 'member'
-               WHEN p.proname IN ('access_report') THEN 'admin'
+               WHEN p.proname IN ('access_report', 'implement_suggestion', 'dismiss_suggestion') THEN 'admin'
                WHEN p.proname IN ('grant_access', 'revoke_access') THEN 'owner'
                ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
@@ -162,18 +162,20 @@ AS $$
     WHERE p.pronamespace = 'analytics'::regnamespace
       AND p.proname NOT IN ('setup', 'ensure_partitions', 'generate_demo_data', 'set_role_limits', 'trust_gateway',
                             'set_token_key', 'drop_token_key', 'token_keys', 'allow_tokens', 'issue_token',
-                            'cleanup_tokens', 'cleanup_audit_log')
+                            'cleanup_tokens', 'cleanup_audit_log', 'refresh_suggestions')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
     UNION ALL
     -- What those call, and what CHECK constraints call.
-    SELECT CASE p.proname WHEN 'change_member' THEN 'owner' ELSE 'viewer' END,
+    SELECT CASE p.proname WHEN 'change_member' THEN 'owner' WHEN 'decide_suggestion' THEN 'admin' ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
     FROM pg_proc AS p
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
       AND p.proname IN ('refuse', 'refuse_argument', 'require_schema', 'require_workspace', 'require_agent',
-                        'known_agents', 'hours_between', 'resolve_window', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
+                        'known_agents', 'hours_between', 'resolve_window', 'zone_of', 'time_spans', 'finite_window',
+                        'agent_differences', 'rank_test', 'require_agent_or_all', 'suggested_fix', 'error_fingerprint',
+                        'agent_measures', 'decide_suggestion', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
                         'require_level', 'change_member', 'reads_everything', 'mask_json_text',
                         'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
                         'user_usage_buckets', 'error_summary_buckets')

@@ -8,7 +8,9 @@ use pgrx::prelude::*;
 mod access;
 mod agents;
 mod audit;
+mod comparison;
 mod demo;
+mod error_analytics;
 mod errors;
 mod fmgr;
 mod ingest;
@@ -107,6 +109,35 @@ extension_sql_file!(
         rollup::retention::remove_rows,
         rollup::retention::unlink_runs,
     ]
+);
+extension_sql_file!(
+    "../sql/comparison.sql",
+    name = "comparison_sql",
+    requires = [
+        "rollup_sql",
+        comparison::two_proportion_test,
+        comparison::welch_test,
+        comparison::rank_test,
+    ]
+);
+extension_sql_file!(
+    "../sql/error_analytics.sql",
+    name = "error_analytics_sql",
+    requires = [
+        "rollup_sql",
+        error_analytics::error_fingerprint,
+        error_analytics::message_pattern,
+    ]
+);
+extension_sql_file!(
+    "../sql/suggestions.sql",
+    name = "suggestions_sql",
+    requires = ["comparison_sql", "error_analytics_sql"]
+);
+extension_sql_file!(
+    "../sql/agent_analytics.sql",
+    name = "agent_analytics_sql",
+    requires = ["comparison_sql", "error_analytics_sql", "suggestions_sql"]
 );
 extension_sql_file!(
     "../sql/demo.sql",
