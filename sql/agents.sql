@@ -607,7 +607,7 @@ COMMENT ON FUNCTION analytics.agent_top_users(uuid, uuid, text, integer, timesta
     'Users of an agent in a window (timeframe 24h, 7d, 30d, 90d, all, or from_time to to_time) by their runs, at most max_rows (default 10, NULL all). run_share is the share (0..1) of the runs that have a user; everything is exact. Rollups hold whole UTC days: those at the edges of the window are read from raw rows. Errors: 22023 unknown workspace, agent or timeframe, max_rows below 1, from_time not before to_time.';
 
 CREATE FUNCTION analytics.agent_executions(
-    workspace_id uuid, agent_id uuid DEFAULT NULL, timeframe text DEFAULT '30d', only_status text DEFAULT NULL,
+    workspace_id uuid, only_agent uuid DEFAULT NULL, timeframe text DEFAULT '30d', only_status text DEFAULT NULL,
     only_model text DEFAULT NULL, only_user uuid DEFAULT NULL, max_rows integer DEFAULT 50,
     before_time timestamptz DEFAULT NULL, before_run uuid DEFAULT NULL,
     from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
@@ -676,7 +676,7 @@ COMMENT ON FUNCTION analytics.agent_executions(uuid, uuid, text, text, text, uui
 
 -- ------------------------------------------------------------------------------------------------------- resources
 
-CREATE FUNCTION analytics.agent_resources(workspace_id uuid, agent_id uuid DEFAULT NULL, timeframe text DEFAULT '30d',
+CREATE FUNCTION analytics.agent_resources(workspace_id uuid, only_agent uuid DEFAULT NULL, timeframe text DEFAULT '30d',
                                           from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS TABLE (
     agent_id            uuid,

@@ -235,7 +235,6 @@ COMMENT ON FUNCTION analytics.error_patterns(uuid, uuid, text, integer, timestam
 
 CREATE FUNCTION analytics.get_error(workspace_id uuid, error_id uuid)
 RETURNS TABLE (
-    error_id              uuid,
     error_fingerprint     text,
     agent_id              uuid,
     agent_name            text,
@@ -270,7 +269,7 @@ AS $$
 BEGIN
     PERFORM analytics_internal.require_workspace($1);
     RETURN QUERY
-    SELECT e.error_id, e.error_fingerprint, e.agent_id, (SELECT a.name FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = e.agent_id),
+    SELECT e.error_fingerprint, e.agent_id, (SELECT a.name FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = e.agent_id),
            e.occurred_at, e.error_type, e.error_category, e.error_severity, e.error_message, e.error_stack, e.error_context,
            analytics.message_pattern(e.error_message), e.user_id, e.affected_users, e.business_impact, e.auto_recovered,
            e.recovery_attempts, e.recovery_time_seconds, e.agent_run_id, e.run_started_at, r.status, r.model_name,
@@ -357,7 +356,6 @@ CREATE FUNCTION analytics.error_budget(
     workspace_id uuid, agent_id uuid DEFAULT NULL, target_success_rate double precision DEFAULT 0.95,
     timeframe text DEFAULT '30d', from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS TABLE (
-    target_success_rate  double precision,
     success_rate         double precision,
     finished_runs        bigint,
     unsuccessful_runs    bigint,
@@ -414,7 +412,7 @@ BEGIN
     ), totals AS (
         SELECT coalesce(sum(w.finished), 0)::bigint AS finished, coalesce(sum(w.finished - w.successes), 0)::bigint AS bad FROM whole AS w
     )
-    SELECT $3, 1 - t.bad::double precision / nullif(t.finished, 0), t.finished, t.bad, (1 - $3) * t.finished,
+    SELECT 1 - t.bad::double precision / nullif(t.finished, 0), t.finished, t.bad, (1 - $3) * t.finished,
            1 - t.bad / nullif((1 - $3) * t.finished, 0), t.bad::double precision / nullif(t.finished, 0) / (1 - $3),
            r.bad_1h / (1 - $3), r.bad_6h / (1 - $3), r.bad_24h / (1 - $3),
            CASE WHEN t.bad >= (1 - $3) * t.finished THEN CASE WHEN t.finished > 0 THEN 0.0 END

@@ -259,7 +259,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.refresh_suggestions_of(uuid, timestamptz) IS
     'refresh_suggestions() for one workspace that exists.';
 
-CREATE FUNCTION analytics.refresh_suggestions(workspace_id uuid DEFAULT NULL, as_of timestamptz DEFAULT now())
+CREATE FUNCTION analytics.refresh_suggestions(only_workspace uuid DEFAULT NULL, as_of timestamptz DEFAULT now())
 RETURNS TABLE (workspace_id uuid, opened_count bigint, updated_count bigint, closed_count bigint, measured_count bigint)
 LANGUAGE plpgsql ROWS 10
 SET search_path = pg_catalog, pg_temp
@@ -280,7 +280,7 @@ $$;
 COMMENT ON FUNCTION analytics.refresh_suggestions(uuid, timestamptz) IS
     'Applies the rules of suggestion_rules to the agents of a workspace (NULL: of all), over the 30 days up to as_of (default now): opens suggestions, updates those that still hold, archives those that do not any more, and measures implemented ones anew for 30 days. A rule that somebody dismissed stays silent about that agent for 90 days, one that was implemented for 30. One row per workspace with the numbers of each. For the owner of the tables; call it once a day, say. Errors: 22023 unknown workspace, no as_of; 55000 setup() has not run.';
 
-CREATE FUNCTION analytics.list_suggestions(workspace_id uuid, agent_id uuid DEFAULT NULL, only_status text DEFAULT 'active')
+CREATE FUNCTION analytics.list_suggestions(workspace_id uuid, only_agent uuid DEFAULT NULL, only_status text DEFAULT 'active')
 RETURNS TABLE (
     suggestion_id    uuid,
     agent_id         uuid,

@@ -1,11 +1,12 @@
 """Suggestions: each rule speaks when it should and not a little before, and what people decide is kept and measured."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from conftest import Database
+from conftest import Database, Server
 
 AS_OF = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -58,8 +59,22 @@ class Agent:
         )
 
 
+@pytest.fixture(scope="module")
+def shared(server: Server) -> Iterator[Database]:
+    """A database for the tests that look at a workspace of their own only."""
+    database = server.create_database(template="installed")
+    yield database
+    server.drop_database(database)
+
+
 @pytest.fixture
-def agent(db) -> Agent:
+def agent(shared) -> Agent:
+    return Agent(shared)
+
+
+@pytest.fixture
+def lone_agent(db) -> Agent:
+    """In a database of its own."""
     return Agent(db)
 
 
@@ -147,8 +162,8 @@ def test_rules(agent, rule):
     assert "{" not in text and "?" not in text, text
 
 
-def test_every_rule_is_tested(db):
-    rules = [rule for (rule,) in db.rows("SELECT rule_name FROM analytics.suggestion_rules")]
+def test_every_rule_is_tested(shared):
+    rules = [rule for (rule,) in shared.rows("SELECT rule_name FROM analytics.suggestion_rules")]
     assert sorted(rules) == sorted(CASES) and len(rules) >= 12
 
 
@@ -189,12 +204,12 @@ def test_open_update_close(agent):
     assert agent.rules() == ["high_failure_rate"]
 
 
-def test_rules_are_rows(agent):
+def test_rules_are_rows(lone_agent):
     """A changed threshold, a rule of one's own, and a disabled one; suggestions of people are left alone."""
-    db = agent.db
-    agent.runs(97)
-    agent.runs(3, status="failed")
-    assert agent.refresh() == (0, 0, 0, 0)
+    db = lone_agent.db
+    lone_agent.runs(97)
+    lone_agent.runs(3, status="failed")
+    assert lone_agent.refresh() == (0, 0, 0, 0)
     db.execute("UPDATE analytics.suggestion_rules SET threshold = 0.02 WHERE rule_name = 'high_failure_rate'")
     db.execute(
         "INSERT INTO analytics.suggestion_rules (rule_name, suggestion_type, metric, divided_by, operator, threshold, title,"
@@ -202,13 +217,13 @@ def test_rules_are_rows(agent):
     )
     db.execute(
         "INSERT INTO analytics.agent_optimization_suggestions (workspace_id, agent_id, suggestion_type, title)"
-        " VALUES (%s, %s, 'cost', 'by hand')", [agent.workspace, agent.id],
+        " VALUES (%s, %s, 'cost', 'by hand')", [lone_agent.workspace, lone_agent.id],
     )  # fmt: skip
-    assert agent.refresh() == (2, 0, 0, 0)
-    assert agent.value("description", "mine") == "97 %"
+    assert lone_agent.refresh() == (2, 0, 0, 0)
+    assert lone_agent.value("description", "mine") == "97 %"
     db.execute("UPDATE analytics.suggestion_rules SET enabled = false WHERE rule_name = 'mine'")
-    assert agent.refresh() == (0, 1, 1, 0)
-    assert db.value("SELECT count(*) FROM analytics.list_suggestions(%s)", [agent.workspace]) == 2
+    assert lone_agent.refresh() == (0, 1, 1, 0)
+    assert db.value("SELECT count(*) FROM analytics.list_suggestions(%s)", [lone_agent.workspace]) == 2
     db.execute("SELECT count(*) FROM analytics.setup()")
     assert db.value("SELECT threshold FROM analytics.suggestion_rules WHERE rule_name = 'high_failure_rate'") == 0.02
 
@@ -218,9 +233,9 @@ def test_rules_are_rows(agent):
     [("metric", "beauty"), ("divided_by", "beauty"), ("operator", "="), ("guard_metric", "total_runs"), ("threshold", "NaN"),
      ("suggestion_type", "speed"), ("effort_level", "none"), ("priority", 11)],
 )  # fmt: skip
-def test_wrong_rules_are_refused(db, column, value):
+def test_wrong_rules_are_refused(shared, column, value):
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
-        db.execute(f"UPDATE analytics.suggestion_rules SET {column} = %s WHERE rule_name = 'high_failure_rate'", [value])
+        shared.execute(f"UPDATE analytics.suggestion_rules SET {column} = %s WHERE rule_name = 'high_failure_rate'", [value])
     assert caught.value.diag.message_hint
 
 
@@ -235,9 +250,9 @@ def test_dismissed_stays_quiet_for_a_while(agent):
     agent.runs(20, status="failed")
     agent.refresh()
     decide(agent, "dismiss_suggestion")
-    agent.db.execute("UPDATE analytics.agent_optimization_suggestions SET dismissed_at = %s", [AS_OF - timedelta(days=89)])
+    agent.db.execute("UPDATE analytics.agent_optimization_suggestions SET dismissed_at = %s WHERE workspace_id = %s", [AS_OF - timedelta(days=89), agent.workspace])
     assert agent.refresh() == (0, 0, 0, 0)
-    agent.db.execute("UPDATE analytics.agent_optimization_suggestions SET dismissed_at = %s", [AS_OF - timedelta(days=91)])
+    agent.db.execute("UPDATE analytics.agent_optimization_suggestions SET dismissed_at = %s WHERE workspace_id = %s", [AS_OF - timedelta(days=91), agent.workspace])
     assert agent.refresh() == (1, 0, 0, 0)
 
 
@@ -256,7 +271,7 @@ def test_the_effect_is_measured(agent):
     after = "(post_implementation_metrics ->> '{}')::float8"
     assert agent.value(after.format("success_rate"), "high_failure_rate") == 0.95
     assert agent.value(after.format("total_runs"), "high_failure_rate") == 200
-    (suggestion,) = agent.db.rows("SELECT suggestion_id FROM analytics.agent_optimization_suggestions")[0]
+    (suggestion,) = agent.db.rows("SELECT suggestion_id FROM analytics.list_suggestions(%s, NULL, NULL)", [agent.workspace])[0]
     effect = {
         row[0]: row[1:]
         for row in agent.db.rows(
@@ -273,25 +288,25 @@ def test_the_effect_is_measured(agent):
     assert agent.value(after.format("total_runs"), "high_failure_rate") == 200
 
 
-def test_decisions_are_made_once_by_admins(agent, make_role):
-    agent.runs(80)
-    agent.runs(20, status="failed")
-    agent.refresh()
-    db = agent.db
-    ((suggestion,),) = db.rows("SELECT suggestion_id FROM analytics.list_suggestions(%s)", [agent.workspace])
-    arguments = [agent.workspace, suggestion]
+def test_decisions_are_made_once_by_admins(lone_agent, make_role):
+    lone_agent.runs(80)
+    lone_agent.runs(20, status="failed")
+    lone_agent.refresh()
+    db = lone_agent.db
+    ((suggestion,),) = db.rows("SELECT suggestion_id FROM analytics.list_suggestions(%s)", [lone_agent.workspace])
+    arguments = [lone_agent.workspace, suggestion]
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="no before and after"):
         db.execute("SELECT * FROM analytics.suggestion_effect(%s, %s)", arguments)
     for level in ("viewer", "member"):
         role = make_role(level)
-        db.execute("SELECT analytics.grant_access(%s, %s, %s)", [role, agent.workspace, level])
+        db.execute("SELECT analytics.grant_access(%s, %s, %s)", [role, lone_agent.workspace, level])
         with db.connect(role) as connection:
             assert connection.execute("SELECT count(*) FROM analytics.list_suggestions(%s)", arguments[:1]).fetchone() == (1,)
             for call in ("dismiss_suggestion(%s, %s)", "implement_suggestion(%s, %s)"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(f"SELECT analytics.{call}", arguments)
     role = make_role("admin")
-    db.execute("SELECT analytics.grant_access(%s, %s, 'admin')", [role, agent.workspace])
+    db.execute("SELECT analytics.grant_access(%s, %s, 'admin')", [role, lone_agent.workspace])
     with db.connect(role) as connection:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT * FROM analytics.refresh_suggestions()")
@@ -299,33 +314,33 @@ def test_decisions_are_made_once_by_admins(agent, make_role):
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="the suggestion is implemented"):
             connection.execute("SELECT analytics.dismiss_suggestion(%s, %s)", arguments)
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="no such suggestion"):
-            connection.execute("SELECT analytics.dismiss_suggestion(%s, %s)", [agent.workspace, uuid.uuid4()])
-    assert agent.rules("implemented") == ["high_failure_rate"]
+            connection.execute("SELECT analytics.dismiss_suggestion(%s, %s)", [lone_agent.workspace, uuid.uuid4()])
+    assert lone_agent.rules("implemented") == ["high_failure_rate"]
 
 
-def test_workspaces_one_by_one(agent):
+def test_workspaces_one_by_one(lone_agent):
     """NULL is all of them; an agent without a row in agents is left out."""
-    agent.runs(80)
-    agent.runs(20, status="failed")
-    other = Agent(agent.db)
+    lone_agent.runs(80)
+    lone_agent.runs(20, status="failed")
+    other = Agent(lone_agent.db)
     other.runs(80)
     other.runs(20, status="failed")
-    agent.db.execute("DELETE FROM analytics.agents WHERE agent_id = %s", [other.id])
-    rows = agent.db.rows("SELECT workspace_id, opened_count FROM analytics.refresh_suggestions(as_of => %s)", [AS_OF])
-    assert sorted(rows) == sorted([(agent.workspace, 1), (other.workspace, 0)])
+    lone_agent.db.execute("DELETE FROM analytics.agents WHERE agent_id = %s", [other.id])
+    rows = lone_agent.db.rows("SELECT workspace_id, opened_count FROM analytics.refresh_suggestions(as_of => %s)", [AS_OF])
+    assert sorted(rows) == sorted([(lone_agent.workspace, 1), (other.workspace, 0)])
     with pytest.raises(psycopg.errors.InvalidParameterValue):
-        agent.db.execute("SELECT * FROM analytics.refresh_suggestions(%s)", [uuid.uuid4()])
+        lone_agent.db.execute("SELECT * FROM analytics.refresh_suggestions(%s)", [uuid.uuid4()])
 
 
-def test_two_refreshes_at_once(agent, background):
+def test_two_refreshes_at_once(lone_agent, background):
     """The second waits and finds nothing to open."""
-    agent.runs(80)
-    agent.runs(20, status="failed")
-    first, second = agent.db.connect(autocommit=False), agent.db.connect()
+    lone_agent.runs(80)
+    lone_agent.runs(20, status="failed")
+    first, second = lone_agent.db.connect(autocommit=False), lone_agent.db.connect()
     call = "SELECT opened_count FROM analytics.refresh_suggestions(%s, %s)"
-    assert first.execute(call, [agent.workspace, AS_OF]).fetchone() == (1,)
-    waiting = background(second.execute, call, [agent.workspace, AS_OF])
-    agent.db.wait_until_blocked(second)
+    assert first.execute(call, [lone_agent.workspace, AS_OF]).fetchone() == (1,)
+    waiting = background(second.execute, call, [lone_agent.workspace, AS_OF])
+    lone_agent.db.wait_until_blocked(second)
     first.commit()
     assert waiting.result(60).fetchone() == (0,)
-    assert agent.rules() == ["high_failure_rate"]
+    assert lone_agent.rules() == ["high_failure_rate"]

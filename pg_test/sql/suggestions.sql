@@ -20,11 +20,11 @@ FROM analytics.list_suggestions(:'acme');
 SELECT opened_count, updated_count, closed_count, measured_count FROM analytics.refresh_suggestions(as_of => '2026-01-20');
 -- Ninety days later nothing is left of it.
 SELECT opened_count, updated_count, closed_count, measured_count FROM analytics.refresh_suggestions(as_of => '2026-04-20');
-SELECT rule_name, status, closed_at IS NOT NULL AS closed FROM analytics.list_suggestions(:'acme', only_status => NULL) ORDER BY 1;
+SELECT rule_name, status FROM analytics.list_suggestions(:'acme', only_status => NULL) ORDER BY 1;
 
 SELECT opened_count FROM analytics.refresh_suggestions(as_of => '2026-01-20');
 SELECT suggestion_id FROM analytics.list_suggestions(:'acme', :'bot') \gset
-SELECT analytics.implement_suggestion(:'acme', :'suggestion_id', '2026-01-14 04:30');
+SELECT analytics.implement_suggestion(:'acme', :'suggestion_id', '2026-01-12 04:30');
 SELECT status, baseline_metrics ->> 'total_runs' AS runs_before FROM analytics.agent_optimization_suggestions WHERE suggestion_id = :'suggestion_id';
 SELECT opened_count, measured_count FROM analytics.refresh_suggestions(as_of => '2026-01-20');
 SELECT post_implementation_metrics ->> 'total_runs' AS runs_after FROM analytics.agent_optimization_suggestions WHERE suggestion_id = :'suggestion_id';
@@ -33,7 +33,9 @@ WHERE metric IN ('total_runs', 'success_rate', 'credits_per_run');
 
 -- Bad input.
 CALL regress.watch();
+\set VERBOSITY sqlstate
 SELECT analytics.implement_suggestion(:'acme', :'suggestion_id'); :refused
+\set VERBOSITY default
 SELECT analytics.dismiss_suggestion(:'acme', :'nobody'); :refused
 SELECT analytics.dismiss_suggestion(:'nobody', :'suggestion_id'); :refused
 SELECT * FROM analytics.suggestion_effect(:'acme', :'nobody'); :refused
