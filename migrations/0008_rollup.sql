@@ -12,6 +12,7 @@ CREATE TABLE analytics_internal.rollup_changes (
         autovacuum_analyze_threshold = 5000, autovacuum_analyze_scale_factor = 0);
 -- What has changed in one workspace, however much has changed elsewhere.
 CREATE INDEX rollup_changes_idx ON analytics_internal.rollup_changes (workspace_id, bucket);
+ALTER TABLE analytics_internal.rollup_changes ENABLE ROW LEVEL SECURITY;
 -- So that rows can be removed where a publication has all tables.
 ALTER TABLE analytics_internal.rollup_changes REPLICA IDENTITY FULL;
 COMMENT ON TABLE  analytics_internal.rollup_changes IS 'Buckets in which rows of the raw tables have changed since the rollups were computed. Written by each transaction before it commits, removed by refresh().';
@@ -61,7 +62,8 @@ CREATE TABLE analytics_internal.retention (
     keep       interval,
     floor      timestamptz NOT NULL DEFAULT '-infinity',
     final      timestamptz NOT NULL DEFAULT '-infinity',
-    CONSTRAINT retention_final_check CHECK (final <= floor)
+    CONSTRAINT retention_final_check CHECK (final <= floor),
+    CONSTRAINT retention_days_check CHECK (date_bin('24 hours', floor, 'epoch') = floor AND date_bin('24 hours', final, 'epoch') = final)
 );
 COMMENT ON TABLE  analytics_internal.retention IS 'How long rows of a table are kept. Written by set_retention() and cleanup_old_data().';
 COMMENT ON COLUMN analytics_internal.retention.table_name IS 'The table, in schema analytics.';

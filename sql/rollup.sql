@@ -240,6 +240,15 @@ $$;
 COMMENT ON FUNCTION analytics_internal.try_step(text, text, integer) IS
     'One step of refresh_all(): partitions, refresh or views. How it went, or failed, with the error in refresh_log.';
 
+CREATE FUNCTION analytics_internal.failing_rollups() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(s.rollup || ': ' || s.error_message, '; ' ORDER BY s.rollup)
+    FROM analytics_internal.rollup_state AS s WHERE s.consecutive_failures > 0
+$$;
+COMMENT ON FUNCTION analytics_internal.failing_rollups() IS 'Rollups and materialized views that failed last time, with their errors; NULL when there are none.';
+
 CREATE PROCEDURE analytics.refresh_all(time_budget interval DEFAULT '50 seconds', max_buckets integer DEFAULT 5000,
                                        materialized_views boolean DEFAULT true, triggered_by text DEFAULT 'manual')
 LANGUAGE c AS 'MODULE_PATHNAME', 'refresh_all';
@@ -335,7 +344,8 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT sum(greatest(c.reltuples, 0))::bigint AS row_count, sum(pg_total_relation_size(c.oid))::bigint AS total_bytes
         FROM pg_class AS c WHERE c.relnamespace = 'analytics'::regnamespace AND c.relname = ANY (r.tables)
-    ) AS t;
+    ) AS t
+    ORDER BY r.name;
 END
 $$;
 COMMENT ON FUNCTION analytics.rollup_status() IS
@@ -504,6 +514,16 @@ $$;
 COMMENT ON FUNCTION analytics_internal.remove_old(text) IS
     'Drops one partition, or removes one batch of rows, that is older than what is kept; false when nothing is left to do.';
 
+CREATE FUNCTION analytics_internal.note_postponed(triggered_by text, reason text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO analytics.refresh_log
+        (refresh_id, object, triggered_by, status, started_at, duration_seconds, error_message)
+    VALUES (gen_random_uuid(), 'cleanup_old_data', $1, 'postponed', clock_timestamp(), 0, $2)
+$$;
+COMMENT ON FUNCTION analytics_internal.note_postponed(text, text) IS 'Notes in refresh_log that a clean-up could not go on.';
+
 CREATE PROCEDURE analytics.cleanup_old_data(triggered_by text DEFAULT 'manual')
 LANGUAGE c AS 'MODULE_PATHNAME', 'cleanup_old_data';
 COMMENT ON PROCEDURE analytics.cleanup_old_data(text) IS
@@ -580,13 +600,13 @@ COMMENT ON FUNCTION analytics.unschedule() IS
 CREATE FUNCTION analytics.schedule_status()
 RETURNS TABLE (job_name text, schedule text, command text, active boolean, last_run_at timestamptz, last_status text,
                last_message text, last_duration_seconds double precision)
-LANGUAGE plpgsql STABLE ROWS 3
+LANGUAGE plpgsql ROWS 3
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM analytics_internal.require_cron();
     RETURN QUERY EXECUTE '
-        SELECT j.jobname, j.schedule, j.command, j.active, r.start_time, r.status, r.return_message,
+        SELECT j.jobname::text, j.schedule, j.command, j.active, r.start_time, r.status, r.return_message,
                extract(epoch FROM r.end_time - r.start_time)::double precision
         FROM cron.job AS j
         LEFT JOIN LATERAL (

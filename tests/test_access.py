@@ -49,6 +49,7 @@ FIXED = {
     "suggestion_type": "performance",
     "effort_level": "medium",
     "priority": 5,
+    "bucket": "2026-01-01 00:00+00",
 }
 
 

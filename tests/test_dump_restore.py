@@ -6,6 +6,8 @@ import subprocess
 import pytest
 from conftest import Database, Server, assert_rows
 from psycopg import sql
+from rollup_oracle import ROLLUPS, refresh
+from test_retention import answers
 
 # Plain and custom go through one connection, a directory is written and read by two at once.
 FORMATS = {
@@ -110,6 +112,14 @@ def fill(database: Database) -> None:
         "INSERT INTO analytics.agent_optimization_suggestions (workspace_id, agent_id, suggestion_type, title)"
         " SELECT workspace_id, agent_id, 'cost', 'Use a smaller model' FROM analytics.agents"
     )
+    # Rollups, with their log and their views, and how long rows are kept.
+    database.execute(
+        "INSERT INTO analytics.execution_queue (workspace_id, agent_id, queued_at, started_at)"
+        " SELECT workspace_id, agent_id, started_at - interval '1 minute', started_at FROM analytics.agent_runs LIMIT 50"
+    )
+    refresh(database.connection)
+    database.execute("SELECT * FROM analytics.refresh_materialized_views()")
+    database.execute("SELECT analytics.set_retention('agent_errors', '50 years')")
     # An agent that waits in the log.
     database.execute(
         "INSERT INTO analytics_internal.agent_discoveries VALUES (%s, gen_random_uuid())", [workspace]
@@ -129,6 +139,9 @@ def source(server: Server, request: pytest.FixtureRequest):
         "UPDATE analytics.agent_runs SET team = CASE WHEN hashtext(run_id::text) % 3 = 0 THEN 'red' ELSE 'blue' END"
     )
     database.execute("REFRESH MATERIALIZED VIEW public.totals")
+    # Half of the changes have been seen by a refresh, the rest is in the log.
+    database.execute("SELECT * FROM analytics.refresh(500)")
+    assert database.value("SELECT count(*) FROM analytics_internal.rollup_changes") > 0
     yield database
     server.drop_database(database)
     server.admin().execute("DROP ROLE dump_reader, dump_gateway")
@@ -158,6 +171,7 @@ def test_dump_and_restore(source, target, fmt, tmp_path):
         assert len(answers) > 20
         assert_rows(target.rows(question), answers)
 
+    rollups_go_on(source, target)
     # What users added is not only there, it works.
     reading = target.connect("dump_reader")
     red = source.value("SELECT count(*) FROM analytics.agent_runs WHERE team = 'red'")
@@ -172,6 +186,39 @@ def test_dump_and_restore(source, target, fmt, tmp_path):
     assert target.rows(RIGHTS) == source.rows(RIGHTS)
     assert target.value("SELECT sum(count) FROM public.totals") == 3002
     goes_on(target)
+
+
+SUMMARIES = ["agent_analytics_summary", "workspace_daily_summary", "error_daily_summary", "top_agents"]
+
+
+def rollups_go_on(source: Database, target: Database) -> None:
+    """Reads are what they were, no more is dirty than was, and a refresh computes that and no more."""
+    some = source.rows(f"{WORKSPACES} ORDER BY name DESC LIMIT 2")
+    expected = [answers(source.connection, workspace) for (workspace,) in some]
+    assert [answers(target.connection, workspace) for (workspace,) in some] == expected
+    for name in SUMMARIES:
+        rows = f"SELECT s::text FROM analytics.{name} AS s ORDER BY 1"
+        # A restore computes the views anew, from rollups that a refresh may have changed since.
+        source.execute("SELECT * FROM analytics.refresh_materialized_views()")
+        assert target.rows(rows) == source.rows(rows)
+        assert target.rows(rows) != []
+    dirty = (
+        "SELECT rollup, dirty_buckets, dirty_ranges, oldest_dirty FROM analytics.rollup_status() ORDER BY 1"
+    )
+    assert target.rows(dirty) == source.rows(dirty)
+    assert {ranges for _, _, ranges, _ in target.rows(dirty)} == {0}, (
+        "its partitions have other oids, and that is all"
+    )
+    buckets = target.value(
+        "SELECT dirty_buckets FROM analytics.rollup_status() WHERE rollup = 'agent_performance'"
+    )
+    before = "SELECT coalesce(sum(bucket_count), 0)::int FROM analytics.refresh_log WHERE object = 'agent_performance_hourly'"
+    computed = target.value(before)
+    refresh(target.connection)
+    assert target.value(before) == computed + buckets
+    assert target.rows("SELECT * FROM analytics.verify_rollups()") == []
+    assert [answers(target.connection, workspace) for (workspace,) in some] == expected
+    assert {rollup for rollup, *_ in target.rows(dirty)} == set(ROLLUPS)
 
 
 def goes_on(database: Database) -> None:
@@ -210,12 +257,17 @@ def goes_on(database: Database) -> None:
     assert database.value(runs) == 0
     assert database.value("SELECT count(*) FROM analytics.agent_errors") == errors_before - 2
     database.execute("DELETE FROM analytics.workspaces")
+    refresh(database.connection)
     filled = {name for name, (count, _) in database.contents().items() if count > 0}
     # What belongs to the installation, and what happened.
     assert filled == {
         "analytics.audit_log",
+        "analytics.refresh_log",
         "analytics_internal.refresh_tokens",
+        "analytics_internal.retention",
         "analytics_internal.revoked_tokens",
+        "analytics_internal.rollup_partitions",
+        "analytics_internal.rollup_state",
         "analytics_internal.schema_migrations",
         "analytics_internal.settings",
         "analytics_internal.token_families",
@@ -236,9 +288,12 @@ def test_a_difference_is_noticed(source, target, tmp_path):
     target.execute(
         "UPDATE analytics.agent_runs SET tokens_used = tokens_used + 1 WHERE started_at < '2005-01-01'"
     )
-    assert target.contents() == source.contents(), "they have no tokens"
+    # They have no tokens; that they were written is in the log.
+    differ = {"analytics_internal.rollup_changes"}
+    assert {k for k, v in source.contents().items() if target.contents()[k] != v} == differ
     target.execute("UPDATE analytics.agent_runs SET tokens_used = 1 WHERE started_at < '2004-01-01'")
-    assert {k for k, v in source.contents().items() if target.contents()[k] != v} == {"analytics.agent_runs"}
+    differ.add("analytics.agent_runs")
+    assert {k for k, v in source.contents().items() if target.contents()[k] != v} == differ
 
 
 @pytest.mark.parametrize(
@@ -264,7 +319,10 @@ def test_database_of_an_ordinary_role(bare_db, server, make_role, tmp_path, rest
     connection.execute("CREATE EXTENSION shadower_analytics")
     connection.execute("SELECT * FROM analytics.setup()")
     connection.execute("SELECT * FROM analytics.generate_demo_data(1000)")
+    connection.execute("CALL analytics.refresh_all()")
     contents, dump = bare_db.contents(), bare_db.dump()
+    workspaces = [workspace for (workspace,) in bare_db.rows(WORKSPACES)]
+    before = [answers(bare_db.connection, workspace) for workspace in workspaces]
 
     path = tmp_path / "dump"
     role = owner if restored_by == "owner" else None
@@ -278,8 +336,10 @@ def test_database_of_an_ordinary_role(bare_db, server, make_role, tmp_path, rest
 
     assert bare_db.contents() == contents
     assert bare_db.dump() == dump
-    # And it is the owner's as before.
+    # And it is the owner's as before. Nothing has to be computed anew.
     connection = bare_db.connect(owner)
+    assert connection.execute("SELECT DISTINCT status FROM analytics.refresh()").fetchall() == [("clean",)]
+    assert [answers(bare_db.connection, workspace) for workspace in workspaces] == before
     assert {row[2] for row in connection.execute("SELECT * FROM analytics.setup()")} == {
         "present",
         "replaced",

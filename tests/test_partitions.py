@@ -19,6 +19,13 @@ PLACES = """
     FROM analytics.agent_runs GROUP BY 1, 2 ORDER BY 1, 2"""
 
 
+def contents(db) -> dict[str, tuple[int, str]]:
+    """Of all tables but the one that knows which partitions there are."""
+    found = db.contents()
+    assert found.pop("analytics_internal.rollup_partitions")
+    return found
+
+
 def created(rows) -> dict[str, int]:
     return {name: moved for name, action, moved in rows if action == "created"}
 
@@ -61,7 +68,7 @@ def test_rows_move_with_all_that_hangs_on_them(db, trigger_fires):
     if trigger_fires == "ALWAYS":
         db.execute("ALTER TABLE analytics.agent_errors ENABLE ALWAYS TRIGGER see")
         db.execute("ALTER TABLE analytics.agent_user_feedback ENABLE ALWAYS TRIGGER see")
-    before = db.contents()
+    before = contents(db)
     assert [
         before[f"analytics.{name}"][0] for name in ("agent_runs", "agent_errors", "agent_user_feedback")
     ] == [100, 200, 100]
@@ -71,7 +78,7 @@ def test_rows_move_with_all_that_hangs_on_them(db, trigger_fires):
         expected[name] = expected.get(name, 0) + 1
 
     assert created(db.rows(ENSURE)) == expected
-    assert db.contents() == before
+    assert contents(db) == before
     assert db.rows("SELECT * FROM public.seen") == []
     assert db.value("SELECT count(*) FROM analytics.agent_runs_default") == 0
     assert db.value("SHOW session_replication_role") == "origin"
@@ -105,9 +112,9 @@ def test_partition_with_columns_in_another_order(db):
     )
     old_runs(db, workspace, 10)
     db.execute("UPDATE analytics.agent_runs SET team = 'red' WHERE user_rating = 3")
-    before = db.contents()
+    before = contents(db)
     assert sum(created(db.rows(ENSURE)).values()) == 10
-    assert db.contents() == before
+    assert contents(db) == before
     assert db.rows("SELECT team, count(*), min(minutes) FROM analytics.agent_runs GROUP BY 1 ORDER BY 1") == [
         ("blue", 8, 1.0),
         ("red", 2, 1.0),
@@ -120,7 +127,7 @@ def test_partition_with_columns_in_another_order(db):
 def test_two_sessions_at_once(db, background):
     workspace = db.workspace()
     old_runs(db, workspace)
-    before = db.contents()
+    before = contents(db)
     first, second = db.connect(autocommit=False), db.connect()
     done_by_first = first.execute(ENSURE).fetchall()
     assert sum(created(done_by_first).values()) == 100
@@ -128,7 +135,7 @@ def test_two_sessions_at_once(db, background):
     db.wait_until_blocked(second)
     first.commit()
     assert created(waiting.result(60)) == {}
-    assert db.contents() == before
+    assert contents(db) == before
 
     # And when the first gives up, the second does all of it.
     db.execute(INSERT, [workspace, uuid.uuid4(), datetime(2011, 1, 1, tzinfo=UTC)])

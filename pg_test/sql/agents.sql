@@ -309,7 +309,8 @@ SELECT timeframe, total_runs
 FROM unnest(ARRAY['24h', '7d', '30d', 'all']) WITH ORDINALITY AS t (timeframe, n)
 CROSS JOIN LATERAL analytics.agent_performance(:'acme', analytics.agent_id(:'acme', 'On the bounds'), timeframe) ORDER BY n;
 
--- Old and future runs; and 500 of everything, over 125 days. Runtimes are eighths: their sums are exact in any order.
+-- Old and future runs; and 390 of everything, over 99 days: as many runtimes as a sketch holds exactly. Runtimes are
+-- eighths: their sums are exact in any order.
 INSERT INTO analytics.agent_runs (workspace_id, agent_id, status, started_at, runtime_seconds)
 VALUES (:'acme', analytics.agent_id(:'acme', 'Old'), 'completed', now() - interval '200 days', 4),
        (:'acme', analytics.agent_id(:'acme', 'Future'), 'completed', now() + interval '3 days', 4);

@@ -105,9 +105,10 @@ sql_functions! {
     }
 }
 
-/// What this transaction has changed and not written to the log yet: buckets, and tables that changed as a whole.
-pub fn with_pending<T>(read: impl FnOnce(&HashMap<Bucket, Sources>, Sources) -> T) -> T {
-    CHANGES.with_borrow(|changes| read(&changes.buckets, changes.everything))
+/// What this transaction has changed and not written to the log yet: buckets, tables that changed as a whole, and
+/// workspaces that were deleted.
+pub fn with_pending<T>(read: impl FnOnce(&HashMap<Bucket, Sources>, Sources, &[Uuid16]) -> T) -> T {
+    CHANGES.with_borrow(|changes| read(&changes.buckets, changes.everything, &changes.workspaces))
 }
 
 /// Moves rows about without their changes being noted.
@@ -273,7 +274,11 @@ unsafe fn raise_too_old(relation: pg_sys::Relation, columns: &Columns, time: i64
             CStr::from_ptr(name).to_string_lossy().into_owned()
         }
     };
-    let text = |time| to_time(time).to_iso_string();
+    let text = |time: i64| {
+        let time = to_time(time);
+        time.to_iso_string_with_timezone("UTC")
+            .unwrap_or_else(|_| time.to_iso_string())
+    };
     raise_check_violation(
         &name,
         &text(time),

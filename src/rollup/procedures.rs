@@ -57,6 +57,12 @@ sql_functions! {
                 postpone(trigger, "transactions that were open before are still writing");
                 return;
             }
+            // It finds partitions that came or went, which no trigger has noticed.
+            let first = refresh_once(DEFAULT_BUCKETS, trigger);
+            if !matches!(first.as_deref(), Some("refreshed" | "clean")) {
+                postpone(trigger, "the rollups of the old rows could not be brought up to date");
+                return;
+            }
             for _ in 0..MOST_BATCHES {
                 if !is_true("SELECT analytics_internal.has_old_changes()") {
                     ask("SELECT analytics_internal.make_final()");
@@ -205,10 +211,7 @@ fn quoted(text: &str) -> String {
 fn postpone(trigger: &str, reason: &str) {
     let reason_text = quoted(reason);
     ask(&format!(
-        "INSERT INTO analytics.refresh_log
-             (refresh_id, object, triggered_by, status, started_at, duration_seconds, error_message)
-         VALUES (pg_catalog.gen_random_uuid(), 'cleanup_old_data', '{trigger}', 'postponed',
-                 pg_catalog.clock_timestamp(), 0, {reason_text})"
+        "SELECT analytics_internal.note_postponed('{trigger}', {reason_text})"
     ));
     commit();
     warn(
@@ -218,10 +221,7 @@ fn postpone(trigger: &str, reason: &str) {
 }
 
 fn warn_of_failures() {
-    let failing = ask(
-        "SELECT pg_catalog.string_agg(s.rollup || ': ' || s.error_message, '; ' ORDER BY s.rollup)
-         FROM analytics_internal.rollup_state AS s WHERE s.consecutive_failures OPERATOR(pg_catalog.>) 0",
-    );
+    let failing = ask("SELECT analytics_internal.failing_rollups()");
     if let Some(failing) = failing {
         warn(
             &format!("not everything could be refreshed: {failing}"),

@@ -66,6 +66,8 @@ struct Changed {
     /// An agent, none in rollups of the whole workspace, and the start of an hour.
     hours: HashSet<(Option<[u8; 16]>, i64)>,
     ranges: Vec<(i64, i64)>,
+    /// The rollups are those of a workspace that was deleted, and whose id another one has now.
+    is_another: bool,
 }
 
 fn answer(call: Call, rollup: &Rollup) -> pg_sys::Datum {
@@ -79,7 +81,9 @@ fn answer(call: Call, rollup: &Rollup) -> pg_sys::Datum {
         one_agent: question.agent_id.is_some(),
         keys: !changed.hours.is_empty(),
         ranges: !changed.ranges.is_empty(),
-        floors: has_changes && floors.iter().any(|floor| *floor != MINUS_INFINITY),
+        floors: has_changes
+            && !changed.is_another
+            && floors.iter().any(|floor| *floor != MINUS_INFINITY),
         fine: question.by_minutes && rollup.minutes.is_some(),
     };
     let days = if question.by_days {
@@ -230,8 +234,9 @@ fn changed(question: &Question) -> Changed {
     let sources = question.rollup.sources();
     let day = |range: (i64, i64)| (floor(range.0, DAY), ceiling(range.1, DAY));
     let agent_of = |agent: [u8; 16]| question.rollup.per_agent.then_some(agent);
-    with_pending(|buckets, everything| {
+    with_pending(|buckets, everything, deleted| {
         let workspace = question.workspace_id.as_bytes();
+        changed.is_another = deleted.contains(workspace);
         let wanted = question.agent_id.as_ref().map(|agent| agent.as_bytes());
         for (bucket, changed_sources) in buckets {
             if changed_sources & sources != 0
@@ -243,7 +248,7 @@ fn changed(question: &Question) -> Changed {
                     .insert((agent_of(bucket.agent_id), bucket.hour));
             }
         }
-        if everything & sources != 0 {
+        if everything & sources != 0 || changed.is_another {
             changed.ranges.push((MINUS_INFINITY, INFINITY));
         }
     });
@@ -253,26 +258,36 @@ fn changed(question: &Question) -> Changed {
         }
         read_logged(question, sources)
     });
-    for (agent, bucket, until) in logged {
-        match until {
-            Some(until) => changed.ranges.push(day((bucket, until))),
+    for entry in logged {
+        match entry.until {
+            Some(until) => {
+                changed.ranges.push(day((entry.bucket, until)));
+                changed.is_another |= entry.of_workspace;
+            }
             None => {
-                changed.hours.insert((agent.and_then(agent_of), bucket));
+                changed
+                    .hours
+                    .insert((entry.agent.and_then(agent_of), entry.bucket));
             }
         }
     }
     changed
 }
 
-type Logged = (Option<[u8; 16]>, i64, Option<i64>);
+struct Logged {
+    agent: Option<[u8; 16]>,
+    bucket: i64,
+    until: Option<i64>,
+    of_workspace: bool,
+}
 
 fn read_logged(question: &Question, sources: i32) -> Vec<Logged> {
     let sql = || {
-        "SELECT DISTINCT c.agent_id, c.bucket, c.until FROM analytics_internal.rollup_changes AS c
+        "SELECT DISTINCT c.agent_id, c.bucket, c.until, true FROM analytics_internal.rollup_changes AS c
          WHERE c.workspace_id = $1 AND c.sources & $3 <> 0 AND ($2 IS NULL OR c.agent_id = $2 OR c.agent_id IS NULL)
            AND (c.rollup IS NULL OR c.rollup = $4) AND c.bucket < $6 AND (c.bucket >= $5 OR c.until > $5)
          UNION ALL
-         SELECT NULL, c.bucket, c.until FROM analytics_internal.rollup_changes AS c
+         SELECT NULL, c.bucket, c.until, false FROM analytics_internal.rollup_changes AS c
          WHERE c.workspace_id IS NULL AND c.sources & $3 <> 0 AND (c.rollup IS NULL OR c.rollup = $4)"
             .to_owned()
     };
@@ -287,11 +302,12 @@ fn read_logged(question: &Question, sources: i32) -> Vec<Logged> {
         to_time(question.to).into(),
     ];
     let rows = read_rows_kept("rollup_changes", sql, &arguments, |row| {
-        Some((
-            row.get::<pgrx::Uuid>(1).map(|agent| *agent.as_bytes()),
-            to_microseconds(row.get::<TimestampWithTimeZone>(2)?),
-            row.get::<TimestampWithTimeZone>(3).map(to_microseconds),
-        ))
+        Some(Logged {
+            agent: row.get::<pgrx::Uuid>(1).map(|agent| *agent.as_bytes()),
+            bucket: to_microseconds(row.get::<TimestampWithTimeZone>(2)?),
+            until: row.get::<TimestampWithTimeZone>(3).map(to_microseconds),
+            of_workspace: row.get::<bool>(4)?,
+        })
     });
     rows.into_iter().flatten().collect()
 }

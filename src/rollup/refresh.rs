@@ -60,9 +60,9 @@ impl Outcome {
 /// What a batch is about.
 enum Work {
     Keys(Keys),
-    /// Whole days, of all workspaces or of one.
+    /// Whole days of all workspaces.
     Range(Range),
-    /// Nothing is left of a workspace.
+    /// A workspace was deleted.
     Gone(pgrx::Uuid),
 }
 
@@ -281,9 +281,8 @@ fn take(client: &mut SpiClient, only: Option<&Rollup>, max_buckets: i32) -> Opti
         let Some(range) = take_range(client, name) else {
             return take_keys(client, name, max_buckets).map(Work::Keys);
         };
-        if let Some(workspace) = range.workspace
-            && !exists(client, workspace)
-        {
+        // Should a workspace of the same id be there again, the log has the hours of its rows, too.
+        if let Some(workspace) = range.workspace {
             return Some(Work::Gone(workspace));
         }
         if range.upper.saturating_sub(range.lower) <= DAY {
@@ -291,15 +290,6 @@ fn take(client: &mut SpiClient, only: Option<&Rollup>, max_buckets: i32) -> Opti
         }
         split(client, &range, only);
     }
-}
-
-fn exists(client: &mut SpiClient, workspace: pgrx::Uuid) -> bool {
-    let sql = "SELECT EXISTS (SELECT FROM analytics.workspaces AS w WHERE w.workspace_id = $1)";
-    let found: Option<bool> = run(client, sql, &[workspace.into()])
-        .first()
-        .get_one()
-        .unwrap_or_report();
-    found == Some(true)
 }
 
 fn take_range(client: &mut SpiClient, only: Option<&str>) -> Option<Range> {
@@ -412,6 +402,10 @@ fn compute(client: &mut SpiClient, rollup: &Rollup, work: &Work, outcomes: &mut 
     if !work.concerns(rollup) {
         return;
     }
+    if is_waiting(client, rollup) {
+        put_back(client, rollup, work);
+        return;
+    }
     announce(rollup, work);
     let started = Instant::now();
     let attempts = attempts(client, rollup);
@@ -519,10 +513,9 @@ impl Work {
                 vec![
                     to_time(range.lower).into(),
                     to_time(range.upper).into(),
-                    workspaces_of(client, range).into(),
+                    workspaces(client).into(),
                     floors.into(),
                     to_time(first_minute).into(),
-                    range.workspace.is_none().into(),
                 ],
             ),
             Self::Gone(workspace) => (
@@ -539,17 +532,11 @@ impl Work {
     }
 }
 
-fn workspaces_of(client: &mut SpiClient, range: &Range) -> Vec<pgrx::Uuid> {
-    match range.workspace {
-        Some(workspace) => vec![workspace],
-        None => run(
-            client,
-            "SELECT w.workspace_id FROM analytics.workspaces AS w",
-            &[],
-        )
+fn workspaces(client: &mut SpiClient) -> Vec<pgrx::Uuid> {
+    let sql = "SELECT w.workspace_id FROM analytics.workspaces AS w";
+    run(client, sql, &[])
         .filter_map(|row| row.get::<pgrx::Uuid>(1).unwrap_or_report())
-        .collect(),
-    }
+        .collect()
 }
 
 /// Work that failed, for this rollup alone.
@@ -587,6 +574,17 @@ fn put_back(client: &mut SpiClient, rollup: &Rollup, work: &Work) {
             );
         }
     }
+}
+
+/// After a failure, until it is tried again.
+fn is_waiting(client: &mut SpiClient, rollup: &Rollup) -> bool {
+    let sql = "SELECT EXISTS (SELECT FROM analytics_internal.rollup_state AS s
+                              WHERE s.rollup = $1 AND s.retry_at > pg_catalog.clock_timestamp())";
+    let waiting: Option<bool> = run(client, sql, &[rollup.name.into()])
+        .first()
+        .get_one()
+        .unwrap_or_report();
+    waiting == Some(true)
 }
 
 fn attempts(client: &mut SpiClient, rollup: &Rollup) -> i32 {

@@ -334,7 +334,7 @@ impl Rollup {
             level,
             "",
             &fresh,
-            "WHERE t.bucket >= $1 AND t.bucket < $2 AND ($6 OR t.workspace_id = ANY ($3))",
+            "WHERE t.bucket >= $1 AND t.bucket < $2",
             "(SELECT count(DISTINCT f.bucket) FROM fresh AS f)",
         )
     }
