@@ -91,9 +91,14 @@ BEGIN
             LEFT JOIN LATERAL analytics.approx_percentile_array(ARRAY[0.5, 0.95], d.runtime_sketch) AS p (at) ON true
         )
         SELECT jsonb_build_object(
-            'agent', (SELECT jsonb_build_object('agent_id', a.agent_id, 'name', a.name, 'agent_type', a.agent_type,
-                                                'lifecycle_state', a.lifecycle_state)
-                      FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = $2),
+            -- Agents that wait to be registered are rare, and dearer to find.
+            'agent', coalesce(
+                (SELECT jsonb_build_object('agent_id', a.agent_id, 'name', a.name, 'agent_type', a.agent_type,
+                                           'lifecycle_state', a.lifecycle_state)
+                 FROM analytics.agents AS a WHERE a.workspace_id = $1 AND a.agent_id = $2),
+                (SELECT jsonb_build_object('agent_id', a.agent_id, 'name', a.name, 'agent_type', a.agent_type,
+                                           'lifecycle_state', a.lifecycle_state)
+                 FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = $2)),
             'window', jsonb_build_object('timeframe', CASE WHEN $4 IS NULL AND $5 IS NULL THEN $3 END,
                                          'window_start', nullif(bounds.window_start, '-infinity'),
                                          'window_end', nullif(bounds.window_end, 'infinity')),

@@ -83,7 +83,7 @@ BEGIN
             (9, 'avg_rating', 1, s.sum_ratings::double precision / nullif(s.total_ratings, 0)),
             (10, 'unique_users', 0, s.users)
         ) AS v (place, metric, better, value)
-    ), ranks AS (
+    ), ranks AS MATERIALIZED (
         SELECT m.agent_id, m.metric,
                rank() OVER best AS rank, count(*) OVER (PARTITION BY m.metric) AS agents,
                -- Of the other agents, those that are worse.
@@ -116,7 +116,7 @@ BEGIN
                                   analytics.mean(b.runtime_sketch), analytics.stddev(b.runtime_sketch), analytics.num_vals(b.runtime_sketch)) AS z
         WHERE mine.metric = 'avg_runtime_seconds'
         UNION ALL
-        SELECT 'Mann-Whitney', z.* FROM analytics.mann_whitney_test(a.runtime_sketch, b.runtime_sketch) AS z
+        SELECT 'Mann-Whitney', z.* FROM analytics_internal.rank_test(a.runtime_sketch::bytea, b.runtime_sketch::bytea) AS z
         WHERE mine.metric = 'p50_runtime_seconds'
     ) AS t ON true
     WHERE mine.subject = 'agent' AND mine.agent_id = $2

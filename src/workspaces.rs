@@ -54,7 +54,9 @@ fn require_agent(workspace_id: Option<pgrx::Uuid>, agent_id: Option<pgrx::Uuid>)
         )
     };
     let known = read_one::<bool>(
-        "SELECT EXISTS (SELECT FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = $2)",
+        // Agents that wait to be registered are rare, and dearer to find.
+        "SELECT EXISTS (SELECT FROM analytics.agents AS a WHERE a.workspace_id = $1 AND a.agent_id = $2)
+             OR EXISTS (SELECT FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = $2)",
         &[workspace_id.into(), agent_id.into()],
     );
     if known != Some(true) {

@@ -131,7 +131,8 @@ ORDER BY bucket;
 
 SELECT E'\n   When it is used: a line a day, 0 to 23 o''clock UTC\n';
 SELECT '   ' || (ARRAY['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'])[day_of_week] || '  '
-       || analytics.sparkline(array_agg(total_runs::float8 / nullif(most, 0) ORDER BY hour_of_day) || ARRAY[0.0, 1.0])
+       -- Two more values give all lines one scale.
+       || left(analytics.sparkline(array_agg(total_runs::float8 / nullif(most, 0) ORDER BY hour_of_day) || ARRAY[0.0, 1.0]), 24)
        || '  ' || lpad(sum(total_runs)::text, 6) || ' runs'
 FROM (SELECT *, max(total_runs) OVER () AS most FROM analytics.agent_usage_pattern(:'workspace_id', :'agent_id', '30d', 'UTC')) AS week
 GROUP BY day_of_week ORDER BY day_of_week;
