@@ -52,7 +52,9 @@ class World:
         self.feedback: list[tuple] = []
 
     def time(self) -> datetime:
-        return START + timedelta(seconds=self.random.randrange(DAYS * 86400), microseconds=self.random.randrange(10**6))
+        return START + timedelta(
+            seconds=self.random.randrange(DAYS * 86400), microseconds=self.random.randrange(10**6)
+        )
 
     def run(self, agent: str, **given) -> dict:
         r = self.random
@@ -65,7 +67,7 @@ class World:
             "workspace_id": self.workspace, "run_id": uuid.UUID(int=r.getrandbits(128)), "agent_id": self.agents[agent],
             "user_id": uuid.UUID(int=1000 + r.randrange(15)) if r.random() < 0.9 else None, "status": status,
             "started_at": started, "completed_at": started + timedelta(seconds=runtime) if final else None,
-            "runtime_seconds": runtime if status == "completed" or final and r.random() < 0.7 else None,
+            "runtime_seconds": runtime if status == "completed" or (final and r.random() < 0.7) else None,
             "credits_consumed": Decimal(r.randrange(10**6)) / 10**5, "tokens_used": r.randrange(5000) if known else None,
             "prompt_tokens": r.randrange(3000) if not known and r.random() < 0.8 else None,
             "completion_tokens": r.randrange(500) if not known else None,
@@ -78,7 +80,9 @@ class World:
 
     def error(self, agent: str, **given) -> dict:
         r = self.random
-        kind, category = r.choice([("TimeoutError", "timeout"), ("RateLimit", "rate_limit"), ("ValueError", "validation")])
+        kind, category = r.choice(
+            [("TimeoutError", "timeout"), ("RateLimit", "rate_limit"), ("ValueError", "validation")]
+        )
         row = {
             "workspace_id": self.workspace, "error_id": uuid.UUID(int=r.getrandbits(128)), "agent_id": self.agents[agent],
             "user_id": uuid.UUID(int=1000 + r.randrange(15)) if r.random() < 0.9 else None, "error_type": kind,
@@ -212,7 +216,9 @@ def same(row: dict, wanted: dict, context: object = "") -> None:
         if a is None or b is None or isinstance(b, datetime | str | uuid.UUID):
             equal = a == b
         else:
-            loose = 0.0101 if key.startswith("p") and "runtime" in key and wanted.get("values", 0) > 250 else 1e-9
+            loose = (
+                0.0101 if key.startswith("p") and "runtime" in key and wanted.get("values", 0) > 250 else 1e-9
+            )
             equal = math.isclose(a, b, rel_tol=loose, abs_tol=1e-12)
         assert equal, f"{context} {key}: {a!r} instead of {b!r}"
 
@@ -236,16 +242,18 @@ def test_performance(world, window):
     start, end = window
     for name, agent in world.agents.items():
         ((row),) = world.ask(
-            "agent_performance(%s, %s, 'all', from_time => %s, to_time => %s)", world.workspace, agent, start, end
+            "agent_performance(%s, %s, 'all', from_time => %s, to_time => %s)",
+            world.workspace,
+            agent,
+            start,
+            end,
         )
         runs = world.of(name, start, end)
         same(row, measures(runs), name)
         assert row["total_errors"] == sum(
             e["agent_id"] == agent and (not start or start <= e["occurred_at"] < end) for e in world.errors
         )
-        opinions = [
-            r for who, r, at in world.feedback if who == agent and (not start or start <= at < end)
-        ]
+        opinions = [r for who, r, at in world.feedback if who == agent and (not start or start <= at < end)]
         assert row["total_feedback"] == len(opinions)
         assert row["avg_feedback_rating"] == (pytest.approx(statistics.fmean(opinions)) if opinions else None)
         assert (row["window_start"], row["window_end"]) == (start, end)
@@ -253,7 +261,8 @@ def test_performance(world, window):
             "agent_stats(%s, %s, 'all', from_time => %s, to_time => %s)", world.workspace, agent, start, end
         )
         same(stats, measures(runs), name)
-        assert name in stats["summary"] and f"{len(runs):,}" in stats["summary"]
+        assert name in stats["summary"]
+        assert f"{len(runs):,}" in stats["summary"]
 
 
 @pytest.mark.parametrize("timeframe", ["24h", "7d", "30d", "90d"])
@@ -267,7 +276,10 @@ def test_timeframes_end_now(db, timeframe):
     )
     db.execute(insert, [workspace, agent, timeframe])
     for call in ("agent_performance", "agent_stats"):
-        assert db.value(f"SELECT total_runs FROM analytics.{call}(%s, %s, %s)", [workspace, agent, timeframe]) == 2
+        assert (
+            db.value(f"SELECT total_runs FROM analytics.{call}(%s, %s, %s)", [workspace, agent, timeframe])
+            == 2
+        )
     document = db.value("SELECT analytics.agent_analytics(%s, %s, %s)", [workspace, agent, timeframe])
     assert document["performance"]["total_runs"] == 2
     assert document["performance"]["success_rate"] == 0
@@ -281,7 +293,7 @@ SORTED_BY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("start, end", WINDOWS[:3])
+@pytest.mark.parametrize(("start", "end"), WINDOWS[:3])
 def test_list_agents(world, start, end):
     call = "list_agents(%s, 'all', from_time => %s, to_time => %s)"
     rows = world.ask(call, world.workspace, start, end)
@@ -333,7 +345,13 @@ def test_timeseries(world, zone, bucket):
     if bucket == "hour" and zone == "Australia/Lord_Howe":
         end = START + timedelta(days=15)  # an hour of 30 minutes has no start that everybody agrees on
     rows = world.ask(
-        "agent_timeseries(%s, %s, 'all', %s, %s, %s, %s)", world.workspace, world.agents["busy"], bucket, zone, start, end
+        "agent_timeseries(%s, %s, 'all', %s, %s, %s, %s)",
+        world.workspace,
+        world.agents["busy"],
+        bucket,
+        zone,
+        start,
+        end,
     )
     groups: dict[datetime, list[dict]] = {}
     for run in world.of("busy", start, end):
@@ -349,7 +367,13 @@ def test_timeseries(world, zone, bucket):
              if start + timedelta(minutes=30 * n) < end}  # fmt: skip
     assert found == sorted(steps)
     counts = world.ask(
-        "error_timeline(%s, %s, 'all', %s, %s, %s, %s)", world.workspace, world.agents["busy"], bucket, zone, start, end
+        "error_timeline(%s, %s, 'all', %s, %s, %s, %s)",
+        world.workspace,
+        world.agents["busy"],
+        bucket,
+        zone,
+        start,
+        end,
     )
     assert [row["bucket_start"] for row in counts] == found
     for row, series in zip(counts, rows, strict=True):
@@ -373,14 +397,22 @@ def test_timeseries_of_everything(world):
     )
     assert rows[0]["bucket_start"] == local_start(first, "day", ZoneInfo("Europe/Berlin"))
     assert sum(row["total_runs"] for row in rows) == len(world.of("busy"))
-    assert rows[-1]["bucket_start"] <= world.db.value("SELECT now()") < rows[-1]["bucket_start"] + timedelta(hours=26)
+    assert (
+        rows[-1]["bucket_start"]
+        <= world.db.value("SELECT now()")
+        < rows[-1]["bucket_start"] + timedelta(hours=26)
+    )
     assert world.ask("agent_timeseries(%s, %s, 'all')", world.workspace, world.agents["silent"]) == []
 
 
 def test_usage_pattern(world):
     start, end = WINDOWS[1]
-    rows = world.ask("agent_usage_pattern(%s, %s, 'all', NULL, %s, %s)", world.workspace, world.agents["busy"], start, end)
-    assert [(row["day_of_week"], row["hour_of_day"]) for row in rows] == [(d, h) for d in range(1, 8) for h in range(24)]
+    rows = world.ask(
+        "agent_usage_pattern(%s, %s, 'all', NULL, %s, %s)", world.workspace, world.agents["busy"], start, end
+    )
+    assert [(row["day_of_week"], row["hour_of_day"]) for row in rows] == [
+        (d, h) for d in range(1, 8) for h in range(24)
+    ]
     zone = ZoneInfo("Europe/Berlin")
     for row in rows:
         mine = [
@@ -391,14 +423,20 @@ def test_usage_pattern(world):
         same(row, measures(mine))
 
 
-@pytest.mark.parametrize("start, end", WINDOWS[:3])
+@pytest.mark.parametrize(("start", "end"), WINDOWS[:3])
 def test_users_models_resources(world, start, end):
     window = "'all', from_time => %s, to_time => %s"
     groups: dict = {}
     for run in world.of("busy", start, end):
         if run["user_id"]:
             groups.setdefault(run["user_id"], []).append(run)
-    rows = world.ask(f"agent_top_users(%s, %s, {window}, max_rows => NULL)", world.workspace, world.agents["busy"], start, end)
+    rows = world.ask(
+        f"agent_top_users(%s, %s, {window}, max_rows => NULL)",
+        world.workspace,
+        world.agents["busy"],
+        start,
+        end,
+    )
     assert {row["user_id"] for row in rows} == set(groups)
     total = sum(map(len, groups.values()))
     for row in rows:
@@ -407,7 +445,9 @@ def test_users_models_resources(world, start, end):
         same(row, wanted)
         assert row["run_share"] == pytest.approx(row["total_runs"] / total)
     assert [row["total_runs"] for row in rows] == sorted((row["total_runs"] for row in rows), reverse=True)
-    few = world.ask(f"agent_top_users(%s, %s, {window}, max_rows => 3)", world.workspace, world.agents["busy"], start, end)
+    few = world.ask(
+        f"agent_top_users(%s, %s, {window}, max_rows => 3)", world.workspace, world.agents["busy"], start, end
+    )
     assert [row["user_id"] for row in few] == [row["user_id"] for row in rows][:3]
 
     for who in ("busy", None):
@@ -421,7 +461,10 @@ def test_users_models_resources(world, start, end):
         for row in rows:
             mine = groups[row["model_name"], row["model_provider"]]
             same(row, measures(mine))
-            assert (row["total_calls"], row["agent_count"]) == (len(mine), len({run["agent_id"] for run in mine}))
+            assert (row["total_calls"], row["agent_count"]) == (
+                len(mine),
+                len({run["agent_id"] for run in mine}),
+            )
             assert row["credit_share"] == pytest.approx(float(row["credits_consumed"] / credits))
 
     rows = world.ask(f"agent_resources(%s, NULL, {window})", world.workspace, start, end)
@@ -432,15 +475,20 @@ def test_users_models_resources(world, start, end):
         name = names[row["agent_id"]]
         same(row, measures(world.of(name, start, end)))
         assert row["credit_share"] == pytest.approx(float(row["credits_consumed"] / everything))
-        assert world.ask(f"agent_resources(%s, %s, {window})", world.workspace, row["agent_id"], start, end) == [row]
-    (row,) = world.ask(f"agent_resources(%s, %s, {window})", world.workspace, world.agents["silent"], start, end)
+        assert world.ask(
+            f"agent_resources(%s, %s, {window})", world.workspace, row["agent_id"], start, end
+        ) == [row]
+    (row,) = world.ask(
+        f"agent_resources(%s, %s, {window})", world.workspace, world.agents["silent"], start, end
+    )
     assert (row["total_runs"], row["credits_per_run"]) == (0, None)
 
 
 def test_histogram(world):
     rows = world.ask("agent_runtime_histogram(%s, %s, 'all', 7)", world.workspace, world.agents["other"])
     times = [run["runtime_seconds"] for run in world.of("other") if run["runtime_seconds"] is not None]
-    assert len(rows) == 7 and sum(row["run_count"] for row in rows) == len(times)
+    assert len(rows) == 7
+    assert sum(row["run_count"] for row in rows) == len(times)
     assert (rows[0]["lower_seconds"], rows[-1]["upper_seconds"]) == (min(times), max(times))
     if len(times) <= 250:
         for row in rows[:-1]:
@@ -496,48 +544,72 @@ def test_executions_that_start_together(db):
     assert len(seen) == len(set(seen)) == 7
 
 
-@pytest.mark.parametrize("start, end", WINDOWS[:4])
+@pytest.mark.parametrize(("start", "end"), WINDOWS[:4])
 def test_document(world, start, end):
     """agent_analytics() says what the relational functions say."""
     arguments = (world.workspace, world.agents["busy"], start, end)
     window = "'all', from_time => %s, to_time => %s"
     document = world.db.value(f"SELECT analytics.agent_analytics(%s, %s, {window})", arguments)
     runs = world.of("busy", start, end)
-    same(document["performance"] | {"first_run_at": None}, measures(runs) | {"first_run_at": None, "last_run_at": document["performance"]["last_run_at"]})
+    same(
+        document["performance"] | {"first_run_at": None},
+        measures(runs) | {"first_run_at": None, "last_run_at": document["performance"]["last_run_at"]},
+    )
     resources = document["resources"]
     same({k: v for k, v in resources.items() if k != "models"},
          {k: float(v) if isinstance(v, Decimal) else v for k, v in measures(runs).items()})  # fmt: skip
     assert [(m["model_name"], m["total_calls"]) for m in resources["models"]] == [
         (m["model_name"], m["total_calls"]) for m in world.ask(f"model_usage(%s, %s, {window})", *arguments)
     ]
-    assert [(e["error_category"], e["error_severity"], e["total_errors"]) for e in document["errors"]["by_category"]] == [
+    assert [
+        (e["error_category"], e["error_severity"], e["total_errors"])
+        for e in document["errors"]["by_category"]
+    ] == [
         (e["error_category"], e["error_severity"], e["total_errors"])
         for e in world.ask(f"error_summary(%s, %s, {window})", *arguments)
     ]
     comparison = world.ask(f"agent_comparison(%s, %s, {window})", *arguments)
-    assert [(c["metric"], c["compared_with"], c["value"], c["p_value"], c["rank"]) for c in document["comparison"]] == [
-        (c["metric"], c["compared_with"], pytest.approx(c["value"]), pytest.approx(c["p_value"]), c["rank"]) for c in comparison
+    assert [
+        (c["metric"], c["compared_with"], c["value"], c["p_value"], c["rank"]) for c in document["comparison"]
+    ] == [
+        (c["metric"], c["compared_with"], pytest.approx(c["value"]), pytest.approx(c["p_value"]), c["rank"])
+        for c in comparison
     ]
     days = {local_start(run["started_at"], "day", ZoneInfo("UTC")) for run in runs}
     trend = {datetime.fromisoformat(t["day"]): t["total_runs"] for t in document["trend"] if t["total_runs"]}
-    assert set(trend) == days and sum(trend.values()) == len(runs)
+    assert set(trend) == days
+    assert sum(trend.values()) == len(runs)
     assert document["users"]["unique_users"] == measures(runs)["unique_users"]
     first = local_start(start, "day", ZoneInfo("UTC")) if start else None
-    last = local_start(end - timedelta(microseconds=1), "day", ZoneInfo("UTC")) + timedelta(days=1) if end else None
+    last = (
+        local_start(end - timedelta(microseconds=1), "day", ZoneInfo("UTC")) + timedelta(days=1)
+        if end
+        else None
+    )
     users: dict = {}
     for run in world.of("busy", first, last):
         if run["user_id"]:
             users[str(run["user_id"])] = users.get(str(run["user_id"]), 0) + 1
-    assert [u["total_runs"] for u in document["users"]["top_users"]] == sorted(users.values(), reverse=True)[:10]
+    assert [u["total_runs"] for u in document["users"]["top_users"]] == sorted(users.values(), reverse=True)[
+        :10
+    ]
     assert all(users[u["user_id"]] == u["total_runs"] for u in document["users"]["top_users"])
 
 
 @pytest.mark.parametrize("name", ["one", "failed", "live", "silent", "errors"])
 def test_odd_agents(world, name):
-    document = world.db.value("SELECT analytics.agent_analytics(%s, %s, 'all')", [world.workspace, world.agents[name]])
+    document = world.db.value(
+        "SELECT analytics.agent_analytics(%s, %s, 'all')", [world.workspace, world.agents[name]]
+    )
     wanted = measures(world.of(name))
     performance = document["performance"]
-    for key in ("total_runs", "success_rate", "p50_runtime_seconds", "stddev_runtime_seconds", "running_runs"):
+    for key in (
+        "total_runs",
+        "success_rate",
+        "p50_runtime_seconds",
+        "stddev_runtime_seconds",
+        "running_runs",
+    ):
         assert performance[key] == wanted[key], key
     assert document["agent"]["name"] == name
     mine = [e for e in world.errors if e["agent_id"] == world.agents[name]]
@@ -572,7 +644,7 @@ def test_refresh_changes_no_answer(world, server):
     for was, is_, question in zip(before, answers(), questions, strict=True):
         assert len(was) == len(is_), question
         for a, b in zip(was, is_, strict=True):
-            same(a, {k: v for k, v in b.items()} | {"values": 0}, question)
+            same(a, dict(b.items()) | {"values": 0}, question)
 
 
 def test_reads_few_pages(world):
@@ -623,6 +695,10 @@ def test_refusals(world, call):
      "error_timeline", "error_patterns", "error_budget", "list_suggestions"],
 )  # fmt: skip
 def test_unknown_agents_are_errors(world, call):
-    for workspace, agent in ((world.workspace, uuid.uuid4()), (uuid.uuid4(), world.agents["busy"]), (None, None)):
+    for workspace, agent in (
+        (world.workspace, uuid.uuid4()),
+        (uuid.uuid4(), world.agents["busy"]),
+        (None, None),
+    ):
         with pytest.raises(psycopg.errors.InvalidParameterValue):
             world.ask(f"{call}(%s, %s)", workspace, agent)

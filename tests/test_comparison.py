@@ -20,7 +20,9 @@ class Agents:
         self.runs: dict[str, list[tuple]] = {}
         self.ids: dict[str, uuid.UUID] = {}
 
-    def add(self, name: str, number: int, success: float, median: float, days_ago: float = 10, credits: float = 1) -> None:
+    def add(
+        self, name: str, number: int, success: float, median: float, days_ago: float = 10, credits: float = 1
+    ) -> None:
         """Runs that succeed with this probability and take this long, all at about one time."""
         self.ids.setdefault(name, uuid.UUID(int=len(self.ids) + 1))
         r = self.random
@@ -65,7 +67,12 @@ def p_of_z(z: float) -> float:
 
 def test_against_the_workspace(agents):
     """Against all the other agents together, this one left out."""
-    for name, number, success, median in [("a", 240, 0.7, 9), ("b", 120, 0.95, 5), ("c", 60, 0.8, 4), ("d", 5, 1, 5)]:
+    for name, number, success, median in [
+        ("a", 240, 0.7, 9),
+        ("b", 120, 0.95, 5),
+        ("c", 60, 0.8, 4),
+        ("d", 5, 1, 5),
+    ]:
         agents.add(name, number, success, median)
     found = agents.compare("a")
     mine, others = agents.runs["a"], [run for name in "bcd" for run in agents.runs[name]]
@@ -88,7 +95,9 @@ def test_against_the_workspace(agents):
     assert means["reference"] == pytest.approx(statistics.fmean(times[1]))
     error = math.sqrt(statistics.variance(times[0]) / n + statistics.variance(times[1]) / m)
     # So many degrees of freedom are nearly a normal distribution.
-    assert math.log(means["p_value"]) == pytest.approx(math.log(p_of_z((means["value"] - means["reference"]) / error)), rel=0.1)
+    assert math.log(means["p_value"]) == pytest.approx(
+        math.log(p_of_z((means["value"] - means["reference"]) / error)), rel=0.1
+    )
     assert (means["test"], means["verdict"]) == ("Welch", "worse")
 
     ranks = found["p50_runtime_seconds"]
@@ -98,7 +107,8 @@ def test_against_the_workspace(agents):
     assert ranks["p_value"] == pytest.approx(p_of_z(z), rel=1e-3)
     assert (ranks["test"], ranks["verdict"]) == ("Mann-Whitney", "worse")
     assert found["total_runs"]["reference"] == pytest.approx(m / 3)
-    assert found["credits_per_run"]["verdict"] == "not tested" and found["credits_per_run"]["p_value"] is None
+    assert found["credits_per_run"]["verdict"] == "not tested"
+    assert found["credits_per_run"]["p_value"] is None
 
 
 def test_ranks(agents):
@@ -107,15 +117,26 @@ def test_ranks(agents):
         agents.add(name, 20, success, median)
     agents.add("idle", 3, 1, 1, days_ago=300)
     place = {
-        name: {metric: (row["rank"], row["ranked_agents"], row["percentile"]) for metric, row in agents.compare(name).items()}
+        name: {
+            metric: (row["rank"], row["ranked_agents"], row["percentile"])
+            for metric, row in agents.compare(name).items()
+        }
         for name in "abc"
     }
-    assert {name: p["success_rate"] for name, p in place.items()} == {"a": (3, 3, 0), "b": (1, 3, 0.5), "c": (1, 3, 0.5)}
-    assert {name: p["p50_runtime_seconds"] for name, p in place.items()} == {"a": (1, 3, 1), "b": (3, 3, 0), "c": (2, 3, 0.5)}
+    assert {name: p["success_rate"] for name, p in place.items()} == {
+        "a": (3, 3, 0),
+        "b": (1, 3, 0.5),
+        "c": (1, 3, 0.5),
+    }
+    assert {name: p["p50_runtime_seconds"] for name, p in place.items()} == {
+        "a": (1, 3, 1),
+        "b": (3, 3, 0),
+        "c": (2, 3, 0.5),
+    }
     assert agents.compare("idle") == {}
 
 
-@pytest.mark.parametrize("change, verdict", [(0, "not significant"), (-0.2, "worse"), (0.2, "better")])
+@pytest.mark.parametrize(("change", "verdict"), [(0, "not significant"), (-0.2, "worse"), (0.2, "better")])
 def test_against_the_period_before(agents, change, verdict):
     agents.add("a", 300, 0.7, 5, days_ago=40)
     agents.add("a", 300, 0.7 + change, 5 * (1 - change), days_ago=5)
@@ -148,7 +169,8 @@ def test_empty_and_wrong_arguments(shared):
                  "welch_test(1, 1, -5, 1, 1, 5)"):  # fmt: skip
         with pytest.raises(Exception, match="is not allowed") as caught:
             shared.execute(f"SELECT * FROM analytics.{call}")
-        assert caught.value.sqlstate == "22023" and caught.value.diag.message_hint
+        assert caught.value.sqlstate == "22023"
+        assert caught.value.diag.message_hint
 
 
 def test_sketches_compare_as_their_values(shared):

@@ -18,10 +18,14 @@ def within(world: World, agent: str | None, start, end) -> list[dict]:  # noqa: 
 
 
 @pytest.mark.parametrize("agent", ["busy", "errors", "silent", None])
-@pytest.mark.parametrize("start, end", WINDOWS)
+@pytest.mark.parametrize(("start", "end"), WINDOWS)
 def test_summary(world, agent, start, end):  # noqa: F811
     rows = world.ask(
-        "error_summary(%s, %s, 'all', from_time => %s, to_time => %s)", world.workspace, world.agents.get(agent), start, end
+        "error_summary(%s, %s, 'all', from_time => %s, to_time => %s)",
+        world.workspace,
+        world.agents.get(agent),
+        start,
+        end,
     )
     mine = within(world, agent, start, end)
     groups: dict = {}
@@ -43,16 +47,23 @@ def test_summary(world, agent, start, end):  # noqa: F811
 
 
 @pytest.mark.parametrize("agent", ["busy", "silent", None])
-@pytest.mark.parametrize("start, end", [*WINDOWS[1:5], WINDOWS[6]])
+@pytest.mark.parametrize(("start", "end"), [*WINDOWS[1:5], WINDOWS[6]])
 def test_patterns(world, agent, start, end):  # noqa: F811
     """Messages differ by user and number only, so that a type and category is a pattern."""
     rows = world.ask(
-        "error_patterns(%s, %s, from_time => %s, to_time => %s)", world.workspace, world.agents.get(agent), start, end
+        "error_patterns(%s, %s, from_time => %s, to_time => %s)",
+        world.workspace,
+        world.agents.get(agent),
+        start,
+        end,
     )
     groups: dict = {}
     for e in within(world, agent, start, end):
         groups.setdefault(e["error_type"], []).append(e)
-    ever = {kind: min(e["occurred_at"] for e in within(world, agent, None, None) if e["error_type"] == kind) for kind in groups}
+    ever = {
+        kind: min(e["occurred_at"] for e in within(world, agent, None, None) if e["error_type"] == kind)
+        for kind in groups
+    }
     assert {row["error_type"] for row in rows} == set(groups)
     assert [row["total_errors"] for row in rows] == sorted(map(len, groups.values()), reverse=True)
     severities = ["low", "medium", "high", "critical"]
@@ -97,10 +108,17 @@ def test_get_error(world):  # noqa: F811
 
 @pytest.mark.parametrize("agent", ["busy", "silent", None])
 @pytest.mark.parametrize("target", [0, 0.5, 0.9, 0.999])
-@pytest.mark.parametrize("start, end", [(START + timedelta(days=2), START + timedelta(days=12)), WINDOWS[5]])
+@pytest.mark.parametrize(
+    ("start", "end"), [(START + timedelta(days=2), START + timedelta(days=12)), WINDOWS[5]]
+)
 def test_budget(world, agent, target, start, end):  # noqa: F811
     (row,) = world.ask(
-        "error_budget(%s, %s, %s, 'all', %s, %s)", world.workspace, world.agents.get(agent), target, start, end
+        "error_budget(%s, %s, %s, 'all', %s, %s)",
+        world.workspace,
+        world.agents.get(agent),
+        target,
+        start,
+        end,
     )
 
     def bad(since: datetime) -> tuple[int, int]:
@@ -173,11 +191,18 @@ def test_fingerprint_follows_the_message(db, messages):
     messages(1, "row 3 of 9 is missing", "F")
     count = "SELECT count(DISTINCT error_fingerprint), count(*) FROM analytics.agent_errors"
     assert db.rows(count) == [(4, 5)]
-    db.execute("UPDATE analytics.agent_errors SET error_message = 'row 5 of 5 is broken' WHERE error_type = 'E'")
+    db.execute(
+        "UPDATE analytics.agent_errors SET error_message = 'row 5 of 5 is broken' WHERE error_type = 'E'"
+    )
     assert db.rows(count) == [(2, 5)]
     with pytest.raises(psycopg.errors.GeneratedAlways):
         db.execute("UPDATE analytics.agent_errors SET error_fingerprint = 'x'")
-    assert db.value("SELECT string_agg(DISTINCT length(error_fingerprint)::text, ',') FROM analytics.agent_errors") == "16"
+    assert (
+        db.value(
+            "SELECT string_agg(DISTINCT length(error_fingerprint)::text, ',') FROM analytics.agent_errors"
+        )
+        == "16"
+    )
 
 
 def test_messages_are_masked(db, messages, make_role):
@@ -200,10 +225,14 @@ def test_messages_are_masked(db, messages, make_role):
                 ("get_error(%s, %s)", [messages.workspace, error]),
                 ("agent_executions(%s, timeframe => 'all')", [messages.workspace]),
             ]
-            rows = [connection.execute(f"SELECT * FROM analytics.{call}", arguments).fetchall() for call, arguments in calls]
+            rows = [
+                connection.execute(f"SELECT * FROM analytics.{call}", arguments).fetchall()
+                for call, arguments in calls
+            ]
             assert all(rows)
             read[level] = str(rows)
-    assert "ann@example.com" not in read["viewer"] and "[email]" in read["viewer"]
+    assert "ann@example.com" not in read["viewer"]
+    assert "[email]" in read["viewer"]
     assert read["admin"].count("mail to ann@example.com bounced") == 4
 
 
@@ -220,5 +249,7 @@ def test_patterns_read_the_window_only(db, messages):
         call = "SELECT total_errors FROM analytics.error_patterns(%s, %s, from_time => %s, to_time => %s)"
         arguments = [messages.workspace, messages.agent, NOW - timedelta(days=30), NOW]
         assert connection.execute(call, arguments).fetchall() == [(1,)]
-        reads = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'agent_errors'"
+        reads = (
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'agent_errors'"
+        )
         assert connection.execute(reads).fetchone()[0] < 20
