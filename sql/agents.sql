@@ -383,6 +383,7 @@ AS $$
 DECLARE
     hours record;
 BEGIN
+    PERFORM analytics_internal.require_workspace($1);
     window_start := $3;
     window_end := $4;
     IF isfinite($3) AND isfinite($4) THEN

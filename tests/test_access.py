@@ -1115,7 +1115,7 @@ def test_partitions_show_nothing(world):
 SHARED_WORDS = {
     "access_level", "action", "agent_type", "agent_version", "business_impact", "effort_level", "error_category",
     "error_severity", "error_type", "feedback_category", "lifecycle_state", "model_name", "model_provider", "outcome", "plan",
-    "sentiment", "status", "suggestion_type", "time_zone", "trigger_source",
+    "rule_name", "sentiment", "status", "suggestion_type", "time_zone", "trigger_source",
 }  # fmt: skip
 TEXTS = """
     SELECT a.attrelid::regclass::text, a.attname, coalesce(a.attstattarget, -1) = 0

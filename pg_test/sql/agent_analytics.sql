@@ -68,7 +68,7 @@ SELECT analytics.agent_analytics(:'nobody', :'bot'); :refused
 SELECT analytics.agent_analytics(:'acme', :'bot', '1y'); :refused
 SELECT * FROM analytics.agent_performance(:'acme', :'bot', '1y', '2026-01-01', '2026-01-02'); :refused
 SELECT * FROM analytics.agent_performance(:'acme', :'bot', from_time => '2026-01-02', to_time => '2026-01-01'); :refused
-SELECT * FROM analytics.agent_performance(:'acme', :'bot', from_time => 'infinity'); :refused
+SELECT * FROM analytics.agent_performance(:'acme', :'bot', from_time => 'infinity', to_time => '2026-01-01'); :refused
 SELECT * FROM analytics.agent_timeseries(:'acme', :'bot', bucket => 'minute'); :refused
 SELECT * FROM analytics.agent_timeseries(:'acme', :'bot', bucket => NULL); :refused
 SELECT * FROM analytics.agent_timeseries(:'acme', :'bot', time_zone => 'Mars'); :refused
