@@ -29,7 +29,7 @@ fn row(found: Option<Finding>) -> TableIterator<'static, Row> {
     ))
 }
 
-fn refuse(argument: &str, value: impl std::fmt::Display, problem: &str, hint: &str) -> ! {
+fn refuse(argument: &str, value: &dyn std::fmt::Display, problem: &str, hint: &str) -> ! {
     raise(
         PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         format!("{argument} \"{value}\" is not allowed: {problem}"),
@@ -41,7 +41,7 @@ fn counted(argument: &str, value: i64) -> u64 {
     u64::try_from(value).unwrap_or_else(|_| {
         refuse(
             argument,
-            value,
+            &value,
             "it is below zero",
             "Give a number of observations.",
         )
@@ -73,7 +73,7 @@ fn two_proportion_test(
         if part > whole {
             refuse(
                 name,
-                part,
+                &part,
                 "it is greater than the total",
                 "Give successes and trials.",
             )
@@ -112,7 +112,7 @@ fn welch_test(
         {
             refuse(
                 names[0],
-                stddev,
+                &stddev,
                 "it is below zero",
                 "Give a standard deviation.",
             )

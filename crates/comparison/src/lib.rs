@@ -51,20 +51,21 @@ pub fn two_proportions(a: u64, of_a: u64, b: u64, of_b: u64) -> Option<Finding> 
         return None;
     }
     let (n, m) = (of_a as f64, of_b as f64);
-    let (p, q) = (a as f64 / n, b as f64 / m);
+    let (share_a, share_b) = (a as f64 / n, b as f64 / m);
     let pooled = (a as f64 + b as f64) / (n + m);
     let error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
-    let difference = p - q;
+    let difference = share_a - share_b;
     // All succeeded, or none did, in both.
     let statistic = if error > 0.0 { difference / error } else { 0.0 };
-    let ((p_low, p_high), (q_low, q_high)) = (wilson(p, n), wilson(q, m));
+    let (low_a, high_a) = wilson(share_a, n);
+    let (low_b, high_b) = wilson(share_b, m);
     Some(Finding {
         difference,
-        lower: difference - (p - p_low).hypot(q_high - q),
-        upper: difference + (p_high - p).hypot(q - q_low),
+        lower: difference - (share_a - low_a).hypot(high_b - share_b),
+        upper: difference + (high_a - share_a).hypot(share_b - low_b),
         statistic,
         p_value: p_of_z(statistic),
-        effect_size: 2.0 * (p.sqrt().asin() - q.sqrt().asin()),
+        effect_size: 2.0 * (share_a.sqrt().asin() - share_b.sqrt().asin()),
     })
 }
 
@@ -164,8 +165,8 @@ pub fn mann_whitney(a: &[(f64, u64)], b: &[(f64, u64)]) -> Option<Finding> {
         let same = rest.partition_point(|other| other.0 <= value);
         let (group, others) = rest.split_at(same);
         rest = others;
-        let in_a: f64 = group.iter().map(|g| g.1 as f64).sum();
-        let in_b: f64 = group.iter().map(|g| g.2 as f64).sum();
+        let in_a: f64 = group.iter().map(|each| each.1 as f64).sum();
+        let in_b: f64 = group.iter().map(|each| each.2 as f64).sum();
         // What of the second group was met so far is smaller.
         wins += in_a * (m + in_b / 2.0);
         n += in_a;
