@@ -175,6 +175,7 @@ AS $$
                                   'record_agent_health') THEN 'admin'
                WHEN p.proname IN ('configure_lifecycle') THEN 'owner'
                WHEN p.proname IN ('access_report') THEN 'admin'
+               WHEN p.proname IN ('access_report', 'implement_suggestion', 'dismiss_suggestion') THEN 'admin'
                WHEN p.proname IN ('grant_access', 'revoke_access') THEN 'owner'
                ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
@@ -187,12 +188,14 @@ AS $$
                             'refresh_progress', 'rollup_status', 'rebuild_rollup', 'verify_rollups',
                             'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status',
                             'refresh_leaderboards')
+                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status', 'refresh_suggestions')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
     UNION ALL
     -- What those call, and what CHECK constraints call.
     SELECT CASE WHEN p.proname IN ('change_member', 'replace_lifecycle') THEN 'owner' ELSE 'viewer' END,
+    SELECT CASE p.proname WHEN 'change_member' THEN 'owner' WHEN 'decide_suggestion' THEN 'admin' ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
     FROM pg_proc AS p
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
@@ -202,6 +205,10 @@ AS $$
                         'run_metadata',
                         'series_spans', 'series_zone', 'series_window', 'execution_series', 'describe_seconds',
                         'concurrency', 'seconds_long', 'score_between', 'active_agents',
+                        'known_agents', 'hours_between', 'resolve_window', 'zone_of', 'time_spans', 'finite_window',
+                        'agent_differences', 'rank_test', 'require_agent_or_all', 'suggested_fix', 'error_fingerprint',
+                        'agent_measures', 'decide_suggestion', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
+                        'require_level', 'change_member', 'reads_everything', 'mask_json_text',
                         'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
                         'user_usage_buckets', 'error_summary_buckets',
                         'require_board', 'board_standings', 'board_terms', 'timeframe_number', 'board_slices',

@@ -8,7 +8,9 @@ use pgrx::prelude::*;
 mod access;
 mod agents;
 mod audit;
+mod comparison;
 mod demo;
+mod error_analytics;
 mod errors;
 mod execution;
 mod fmgr;
@@ -120,6 +122,27 @@ extension_sql_file!(
     "../sql/workspaces.sql",
     name = "workspaces_sql",
     requires = ["rollup_sql"]
+    "../sql/comparison.sql",
+    name = "comparison_sql",
+    requires = [
+        "rollup_sql",
+        comparison::two_proportion_test,
+        comparison::welch_test,
+        comparison::rank_test,
+    ]
+    "../sql/error_analytics.sql",
+    name = "error_analytics_sql",
+    requires = [
+        "rollup_sql",
+        error_analytics::error_fingerprint,
+        error_analytics::message_pattern,
+    ]
+    "../sql/suggestions.sql",
+    name = "suggestions_sql",
+    requires = ["comparison_sql", "error_analytics_sql"]
+    "../sql/agent_analytics.sql",
+    name = "agent_analytics_sql",
+    requires = ["comparison_sql", "error_analytics_sql", "suggestions_sql"]
 );
 extension_sql_file!(
     "../sql/demo.sql",

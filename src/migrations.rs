@@ -46,6 +46,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(6, "0006", "tokens"),
     migration!(7, "0007", "audit"),
     migration!(8, "0008", "rollup"),
+    migration!(9, "0009", "suggestions"),
     migration!(10, "0010", "leaderboards"),
     migration!(11, "0011", "lifecycle"),
     migration!(13, "0013", "execution"),

@@ -138,7 +138,8 @@ SELECT
     r.affected_users,
     r.business_impact,
     r.occurred_at,
-    r.created_at
+    r.created_at,
+    r.error_fingerprint
 FROM analytics.agent_errors AS r;
 
 COMMENT ON VIEW analytics.agent_errors_masked IS 'Errors met by agents, as agent_errors; personal data in its texts is masked for readers who are not admin of the workspace.';
@@ -161,6 +162,7 @@ COMMENT ON COLUMN analytics.agent_errors_masked.affected_users IS 'Number of use
 COMMENT ON COLUMN analytics.agent_errors_masked.business_impact IS 'low, medium or high; NULL when nobody judged it.';
 COMMENT ON COLUMN analytics.agent_errors_masked.occurred_at IS 'When the error happened.';
 COMMENT ON COLUMN analytics.agent_errors_masked.created_at IS 'When the row was written.';
+COMMENT ON COLUMN analytics.agent_errors_masked.error_fingerprint IS 'The same for errors of one type, category and message but for ids, numbers and personal data.';
 
 CREATE OR REPLACE VIEW analytics_internal.agent_user_feedback_texts WITH (security_barrier = true) AS
 SELECT

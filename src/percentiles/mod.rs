@@ -45,7 +45,7 @@ fn raise_error(error: &Error) -> ! {
 }
 
 /// The value, or its error as a Postgres ERROR.
-fn or_raise<T>(result: Result<T, Error>) -> T {
+pub fn or_raise<T>(result: Result<T, Error>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => raise_error(&error),
