@@ -85,7 +85,6 @@ $$;
 COMMENT ON FUNCTION analytics_internal.resolve_window(text, timestamptz, timestamptz) IS
     'The window that a timeframe (24h, 7d, 30d, 90d, all), from_time and to_time ask for; window_start included, window_end excluded. from_time and to_time go before the timeframe: without from_time the window has the length of the timeframe and ends with to_time, without to_time it ends with the current hour; without both it is window_bounds(timeframe). Infinite where it has no bound. Errors: 22023 unknown timeframe, from_time that is not before the end.';
 
-CREATE FUNCTION analytics.agent_performance(workspace_id uuid, agent_id uuid, timeframe text DEFAULT '30d')
 CREATE FUNCTION analytics.agent_performance(workspace_id uuid, agent_id uuid, timeframe text DEFAULT '30d',
                                             from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS TABLE (

@@ -122,6 +122,8 @@ extension_sql_file!(
     "../sql/workspaces.sql",
     name = "workspaces_sql",
     requires = ["rollup_sql"]
+);
+extension_sql_file!(
     "../sql/comparison.sql",
     name = "comparison_sql",
     requires = [
@@ -130,6 +132,8 @@ extension_sql_file!(
         comparison::welch_test,
         comparison::rank_test,
     ]
+);
+extension_sql_file!(
     "../sql/error_analytics.sql",
     name = "error_analytics_sql",
     requires = [
@@ -137,9 +141,13 @@ extension_sql_file!(
         error_analytics::error_fingerprint,
         error_analytics::message_pattern,
     ]
+);
+extension_sql_file!(
     "../sql/suggestions.sql",
     name = "suggestions_sql",
     requires = ["comparison_sql", "error_analytics_sql"]
+);
+extension_sql_file!(
     "../sql/agent_analytics.sql",
     name = "agent_analytics_sql",
     requires = ["comparison_sql", "error_analytics_sql", "suggestions_sql"]
@@ -196,8 +204,16 @@ extension_sql_file!(
         leaderboards::standings::rank_scores,
         leaderboards::workspaces::workspace_board,
         leaderboards::workspaces::explain_workspace,
+    ]
+);
+extension_sql_file!(
     "../sql/lifecycle.sql",
     name = "lifecycle_sql",
+    requires = [
+        "agents_sql",
+        "rollup_sql",
+        "percentiles_sql",
+        "access_sql",
         lifecycle::states::state_rows,
         lifecycle::states::state_totals,
         lifecycle::analysis::kaplan_meier,

@@ -62,11 +62,6 @@ pub fn require_agent(workspace_id: Option<pgrx::Uuid>, agent_id: Option<pgrx::Uu
         || registered.to_owned(),
         &arguments,
         |_| (),
-    let known = read_one::<bool>(
-        // Agents that wait to be registered are rare, and dearer to find.
-        "SELECT EXISTS (SELECT FROM analytics.agents AS a WHERE a.workspace_id = $1 AND a.agent_id = $2)
-             OR EXISTS (SELECT FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = $2)",
-        &[workspace_id.into(), agent_id.into()],
     );
     let known = !found.is_empty()
         || read_one::<bool>(

@@ -1173,7 +1173,7 @@ SHARED_WORDS = {
     "sentiment", "status", "suggestion_type", "time_zone", "trigger_source",
     "alias", "decision", "dependency_type", "environment", "event_type", "from_state", "metric", "state",
     "strategy", "timeframe", "to_state", "version",
-    "rule_name", "sentiment", "status", "suggestion_type", "time_zone", "trigger_source",
+    "rule_name",
 }  # fmt: skip
 TEXTS = """
     SELECT a.attrelid::regclass::text, a.attname, coalesce(a.attstattarget, -1) = 0

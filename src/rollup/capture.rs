@@ -230,13 +230,18 @@ unsafe fn time_of(
     columns: &Columns,
 ) -> Option<i64> {
     let most = if super::time::mutated(5) { 1 } else { 2 };
-    columns.times.into_iter().flatten().take(most).find_map(|column| {
-        let mut is_null = false;
-        // SAFETY: as required of the caller.
-        let datum =
-            unsafe { pg_sys::SPI_getbinval(row, (*relation).rd_att, column, &raw mut is_null) };
-        (!is_null).then(|| from_datum(datum))
-    })
+    columns
+        .times
+        .into_iter()
+        .flatten()
+        .take(most)
+        .find_map(|column| {
+            let mut is_null = false;
+            // SAFETY: as required of the caller.
+            let datum =
+                unsafe { pg_sys::SPI_getbinval(row, (*relation).rd_att, column, &raw mut is_null) };
+            (!is_null).then(|| from_datum(datum))
+        })
 }
 
 /// # Safety

@@ -190,7 +190,17 @@ fn whole_buckets(question: &Question, changed: &mut Changed) -> (i64, i64) {
     }
     if question.by_minutes {
         // Older minutes are not kept.
-        from = if super::time::mutated(14) { from } else { from }.max(if super::time::mutated(14) { from } else { MINUS_INFINITY }).max(if super::time::mutated(14) { from } else { floor(statement_start(), HOUR).saturating_sub(MINUTES_KEPT) });
+        from = if super::time::mutated(14) { from } else { from }
+            .max(if super::time::mutated(14) {
+                from
+            } else {
+                MINUS_INFINITY
+            })
+            .max(if super::time::mutated(14) {
+                from
+            } else {
+                floor(statement_start(), HOUR).saturating_sub(MINUTES_KEPT)
+            });
         to = to.max(from);
     }
     let within = |(lower, upper): &(i64, i64)| ((*lower).max(from), (*upper).min(to));
@@ -198,7 +208,17 @@ fn whole_buckets(question: &Question, changed: &mut Changed) -> (i64, i64) {
         .ranges
         .iter()
         .map(within)
-        .chain([(question.from, from.min(question.to)), (to, if super::time::mutated(10) { to } else { question.to })])
+        .chain([
+            (question.from, from.min(question.to)),
+            (
+                to,
+                if super::time::mutated(10) {
+                    to
+                } else {
+                    question.to
+                },
+            ),
+        ])
         .filter(|(lower, upper)| lower < upper)
         .collect();
     ranges.sort_unstable();

@@ -505,7 +505,14 @@ impl Rollup {
                 "p.bucket >= $5 AND p.bucket < $6",
                 "days",
                 DAY,
-                if super::time::mutated(16) { Shape { keys: false, ..shape } } else { shape },
+                if super::time::mutated(16) {
+                    Shape {
+                        keys: false,
+                        ..shape
+                    }
+                } else {
+                    shape
+                },
             ));
             parts.push(self.clean(
                 level,
