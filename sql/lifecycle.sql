@@ -617,7 +617,7 @@ BEGIN
         WINDOW w AS (ORDER BY s.place)
     ), allowed AS MATERIALIZED (
         SELECT t.from_state, t.to_state, t.reason_required FROM analytics_internal.transitions_of($1) AS t
-    ), promotion AS (
+    ), promotion AS MATERIALIZED (
         SELECT e.agent_id, e.from_state, e.to_state, array_agg(
                    e.metric || coalesce(' ' || trim_scale(round(e.value::numeric, 4)), '') || coalesce(' ' || e.comparison || ' ' || e.threshold, '')
                    ORDER BY e.metric, e.timeframe) AS reasons
@@ -626,7 +626,7 @@ BEGIN
         JOIN allowed AS t ON t.from_state = e.from_state AND t.to_state = e.to_state
         GROUP BY e.agent_id, e.from_state, e.to_state
         HAVING bool_and(e.passes)
-    ), demotion AS (
+    ), demotion AS MATERIALIZED (
         SELECT e.agent_id, w.state AS from_state, w.preceding AS to_state, array_agg(
                    e.metric || coalesce(' ' || trim_scale(round(e.value::numeric, 4)), '') || coalesce(' not ' || e.comparison || ' ' || e.threshold, '')
                    ORDER BY e.metric, e.timeframe) AS reasons
