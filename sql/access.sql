@@ -119,7 +119,9 @@ AS $$
                AND EXISTS (SELECT FROM pg_policy AS y WHERE y.polrelid = c.oid AND y.polcmd = 'r')
            OR c.relkind = 'v' AND 'security_invoker=true' = ANY (c.reloptions)
            OR c.relkind = 'v' AND c.relnamespace = 'analytics_internal'::regnamespace
-               AND c.relname IN (SELECT p.table_name || '_texts' FROM analytics_internal.personal_columns() AS p))
+               AND c.relname IN (SELECT p.table_name || '_texts' FROM analytics_internal.personal_columns() AS p)
+           OR c.relkind = 'v' AND c.relnamespace = 'analytics'::regnamespace
+               AND c.relname IN (SELECT v.name FROM analytics_internal.summaries() AS v))
     UNION ALL
     -- By columns: who may update a whole table may also keep everybody out of it, and no row changes its workspace or key.
     SELECT v.access_level,
@@ -162,7 +164,10 @@ AS $$
     WHERE p.pronamespace = 'analytics'::regnamespace
       AND p.proname NOT IN ('setup', 'ensure_partitions', 'generate_demo_data', 'set_role_limits', 'trust_gateway',
                             'set_token_key', 'drop_token_key', 'token_keys', 'allow_tokens', 'issue_token',
-                            'cleanup_tokens', 'cleanup_audit_log')
+                            'cleanup_tokens', 'cleanup_audit_log',
+                            'refresh', 'refresh_all', 'refresh_materialized_views', 'refresh_agent_analytics_summary',
+                            'refresh_progress', 'rollup_status', 'rebuild_rollup', 'verify_rollups',
+                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
@@ -174,7 +179,9 @@ AS $$
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
       AND p.proname IN ('refuse', 'refuse_argument', 'require_schema', 'require_workspace', 'require_agent',
                         'known_agents', 'hours_between', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
-                        'require_level', 'change_member', 'reads_everything', 'mask_json_text')
+                        'require_level', 'change_member', 'reads_everything', 'mask_json_text',
+                        'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
+                        'user_usage_buckets', 'error_summary_buckets')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

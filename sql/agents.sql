@@ -101,40 +101,24 @@ BEGIN
     SELECT
         -- Infinite times would be a puzzle to many clients' types.
         nullif(bounds.window_start, '-infinity'), nullif(bounds.window_end, 'infinity'),
-        m.total, m.completed, m.failed, m.timeout, m.cancelled, m.running, m.queued,
-        m.completed::double precision / nullif(m.total - m.running - m.queued, 0),
-        m.mean, m.p[1], m.p[2], m.p[3], m.p[4], m.p[5], m.least, m.greatest, m.deviation,
-        m.total / analytics_internal.hours_between(m.first_run, least(bounds.window_end, now())),
-        m.credits, m.tokens, m.users, m.rating
-    FROM (
-        SELECT
-            count(*) AS total,
-            count(*) FILTER (WHERE r.status = 'completed') AS completed,
-            count(*) FILTER (WHERE r.status = 'failed') AS failed,
-            count(*) FILTER (WHERE r.status = 'timeout') AS timeout,
-            count(*) FILTER (WHERE r.status = 'cancelled') AS cancelled,
-            count(*) FILTER (WHERE r.status = 'running') AS running,
-            count(*) FILTER (WHERE r.status = 'queued') AS queued,
-            avg(r.runtime_seconds) AS mean,
-            percentile_cont(ARRAY[0.50, 0.75, 0.90, 0.95, 0.99]) WITHIN GROUP (ORDER BY r.runtime_seconds) AS p,
-            min(r.runtime_seconds) AS least,
-            max(r.runtime_seconds) AS greatest,
-            stddev_samp(r.runtime_seconds) AS deviation,
-            min(r.started_at) AS first_run,
-            coalesce(sum(r.credits_consumed), 0) AS credits,
-            coalesce(sum(coalesce(r.tokens_used, r.prompt_tokens + r.completion_tokens)), 0) AS tokens,
-            count(DISTINCT r.user_id) AS users,
-            avg(r.user_rating)::double precision AS rating
-        FROM analytics.agent_runs AS r
-        WHERE r.workspace_id = $1
-          AND r.agent_id = $2
-          AND r.started_at >= bounds.window_start
-          AND r.started_at < bounds.window_end
-    ) AS m;
+        coalesce(m.total_runs, 0), coalesce(m.successful_runs, 0), coalesce(m.failed_runs, 0),
+        coalesce(m.timeout_runs, 0), coalesce(m.cancelled_runs, 0), coalesce(m.running_runs, 0),
+        coalesce(m.queued_runs, 0),
+        m.successful_runs::double precision / nullif(m.total_runs - m.running_runs - m.queued_runs, 0),
+        analytics.mean(m.runtime_sketch), p.at[1], p.at[2], p.at[3], p.at[4], p.at[5],
+        analytics.min_val(m.runtime_sketch), analytics.max_val(m.runtime_sketch), analytics.stddev(m.runtime_sketch),
+        m.total_runs / analytics_internal.hours_between(m.first_run_at, least(bounds.window_end, now())),
+        coalesce(m.credits_consumed, 0), coalesce(m.tokens_used, 0),
+        coalesce(analytics.approx_distinct(m.users_sketch), 0),
+        m.sum_ratings::double precision / nullif(m.total_ratings, 0)
+    FROM (SELECT) AS one
+    LEFT JOIN analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end) AS m ON true
+    LEFT JOIN LATERAL analytics.approx_percentile_array(ARRAY[0.50, 0.75, 0.90, 0.95, 0.99], m.runtime_sketch)
+        AS p (at) ON true;
 END
 $$;
 COMMENT ON FUNCTION analytics.agent_performance(uuid, uuid, text) IS
-    'One row about one agent in a timeframe (24h, 7d, 30d, 90d, all). success_rate (0..1) is completed runs over finished ones (completed, failed, timeout, cancelled); runtimes are seconds over the runs that have one, percentiles are those of percentile_cont; throughput_per_hour is runs per hour from the first run in the window to now. Counts and sums are 0 and everything else NULL when there is no run. window_start and window_end are NULL for all. Errors: 22023 unknown workspace, agent or timeframe.';
+    'One row about one agent in a timeframe (24h, 7d, 30d, 90d, all). success_rate (0..1) is completed runs over finished ones (completed, failed, timeout, cancelled); runtimes are seconds over the runs that have one, percentiles are those of percentile_cont up to 250 runs with a runtime, and within 1 % of them beyond; unique_users is exact while small, then estimated; throughput_per_hour is runs per hour from the first run in the window to now. Counts and sums are 0 and everything else NULL when there is no run. window_start and window_end are NULL for all. Errors: 22023 unknown workspace, agent or timeframe.';
 
 CREATE FUNCTION analytics.list_agents(workspace_id uuid, timeframe text DEFAULT '30d')
 RETURNS TABLE (
@@ -170,34 +154,18 @@ BEGIN
     RETURN QUERY
     SELECT
         a.agent_id, a.name, a.agent_type, a.lifecycle_state, a.discovered,
-        coalesce(m.total, 0), coalesce(m.completed, 0), coalesce(m.failed, 0),
-        coalesce(m.timeout, 0), coalesce(m.cancelled, 0),
-        m.completed::double precision / nullif(m.completed + m.failed + m.timeout + m.cancelled, 0),
-        m.mean, m.p[1], m.p[2],
-        coalesce(m.credits, 0), coalesce(m.tokens, 0), coalesce(m.users, 0), m.rating, m.last_run
+        coalesce(m.total_runs, 0), coalesce(m.successful_runs, 0), coalesce(m.failed_runs, 0),
+        coalesce(m.timeout_runs, 0), coalesce(m.cancelled_runs, 0),
+        m.successful_runs::double precision / nullif(m.total_runs - m.running_runs - m.queued_runs, 0),
+        analytics.mean(m.runtime_sketch), p.at[1], p.at[2],
+        coalesce(m.credits_consumed, 0), coalesce(m.tokens_used, 0),
+        coalesce(analytics.approx_distinct(m.users_sketch), 0),
+        m.sum_ratings::double precision / nullif(m.total_ratings, 0), m.last_run_at
     FROM analytics_internal.known_agents($1) AS a
-    LEFT JOIN (
-        SELECT
-            r.agent_id,
-            count(*) AS total,
-            count(*) FILTER (WHERE r.status = 'completed') AS completed,
-            count(*) FILTER (WHERE r.status = 'failed') AS failed,
-            count(*) FILTER (WHERE r.status = 'timeout') AS timeout,
-            count(*) FILTER (WHERE r.status = 'cancelled') AS cancelled,
-            avg(r.runtime_seconds) AS mean,
-            percentile_cont(ARRAY[0.50, 0.95]) WITHIN GROUP (ORDER BY r.runtime_seconds) AS p,
-            sum(r.credits_consumed) AS credits,
-            sum(coalesce(r.tokens_used, r.prompt_tokens + r.completion_tokens)) AS tokens,
-            count(DISTINCT r.user_id) AS users,
-            avg(r.user_rating)::double precision AS rating,
-            max(r.started_at) AS last_run
-        FROM analytics.agent_runs AS r
-        WHERE r.workspace_id = $1
-          AND r.started_at >= bounds.window_start
-          AND r.started_at < bounds.window_end
-        GROUP BY r.agent_id
-    ) AS m USING (agent_id)
-    ORDER BY coalesce(m.total, 0) DESC, a.name, a.agent_id;
+    LEFT JOIN analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end) AS m
+        USING (agent_id)
+    LEFT JOIN LATERAL analytics.approx_percentile_array(ARRAY[0.50, 0.95], m.runtime_sketch) AS p (at) ON true
+    ORDER BY coalesce(m.total_runs, 0) DESC, a.name, a.agent_id;
 END
 $$;
 COMMENT ON FUNCTION analytics.list_agents(uuid, text) IS

@@ -25,6 +25,7 @@ SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
 BEGIN
+    PERFORM analytics_internal.forget_partition(parent || '_before');
     EXECUTE format('DROP TABLE IF EXISTS analytics.%I', parent || '_before');
     EXECUTE format(
         'CREATE TABLE analytics.%I PARTITION OF analytics.%I (CONSTRAINT %I CHECK (analytics_internal.refuse(''started_at'', started_at::text, %L, %L)))'
@@ -36,6 +37,7 @@ BEGIN
     PERFORM analytics_internal.protect_partition(format('analytics.%I', parent || '_before')::regclass);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', parent || '_before',
         'Holds nothing: refuses rows older than the oldest partition, with a hint.');
+    PERFORM analytics_internal.remember_partition(parent || '_before');
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.guard_past(text, timestamptz) IS
@@ -65,6 +67,7 @@ BEGIN
     PERFORM analytics_internal.protect_partition(format('analytics.%I', partition)::regclass);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', partition,
         format('Rows of %s that started in %s (UTC).', parent, to_char(month, 'YYYY-MM')));
+    PERFORM analytics_internal.remember_partition(partition);
     RETURN moved;
 END
 $$;
@@ -176,6 +179,7 @@ BEGIN
     FROM pg_inherits AS i WHERE i.inhparent = 'analytics.agent_runs'::regclass;
     IF to_regclass('analytics.agent_runs_before') IS NOT NULL AND oldest > ANY (missing) THEN
         -- Detached first: the foreign keys of errors and feedback depend on each partition.
+        PERFORM analytics_internal.forget_partition('agent_runs_before');
         ALTER TABLE analytics.agent_runs DETACH PARTITION analytics.agent_runs_before;
         DROP TABLE analytics.agent_runs_before;
     END IF;
@@ -237,6 +241,7 @@ BEGIN
     END IF;
     -- What the guard refuses, the default partition takes.
     IF to_regclass(format('analytics.%I', parent || '_before')) IS NOT NULL THEN
+        PERFORM analytics_internal.forget_partition(parent || '_before');
         EXECUTE format('ALTER TABLE analytics.%I DETACH PARTITION analytics.%I', parent, parent || '_before');
         EXECUTE format('DROP TABLE analytics.%I', parent || '_before');
     END IF;
@@ -244,6 +249,7 @@ BEGIN
     PERFORM analytics_internal.protect_partition(format('analytics.%I', parent || '_default')::regclass);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', parent || '_default',
         format('Rows of %s whose month has no partition yet; ensure_partitions() moves them.', parent));
+    PERFORM analytics_internal.remember_partition(parent || '_default');
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.make_default_partition(text) IS
@@ -267,6 +273,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Run SELECT analytics.ensure_partitions() to move them into months, and look at those that stay.';
     END IF;
+    PERFORM analytics_internal.forget_partition(parent || '_default');
     EXECUTE format('ALTER TABLE analytics.%I DETACH PARTITION %s', parent, partition);
     EXECUTE format('DROP TABLE %s', partition);
 END

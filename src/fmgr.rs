@@ -12,6 +12,18 @@ use crate::errors::raise;
 #[derive(Clone, Copy)]
 pub struct Call(pg_sys::FunctionCallInfo);
 
+/// The result of a function that returns a set.
+pub struct Rows(*mut pg_sys::Tuplestorestate);
+
+impl Rows {
+    /// # Safety
+    /// The tuple has the types that the SQL of the function declares.
+    pub unsafe fn add(&self, tuple: pg_sys::HeapTuple) {
+        // SAFETY: the store lives as long as the call; the tuple is copied.
+        unsafe { pg_sys::tuplestore_puttuple(self.0, tuple) };
+    }
+}
+
 /// Declares functions that SQL can name in `AS 'MODULE_PATHNAME', 'name'`.
 #[macro_export]
 macro_rules! sql_functions {
@@ -122,6 +134,31 @@ impl Call {
         };
         if !is_aggregate {
             raise_not_an_aggregate()
+        }
+    }
+
+    /// A `uuid` argument.
+    pub fn uuid(self, index: usize) -> Option<pgrx::Uuid> {
+        // SAFETY: the SQL declares such arguments as uuid.
+        self.datum(index)
+            .and_then(|datum| unsafe { pgrx::Uuid::from_datum(datum, false) })
+    }
+
+    /// An `interval` argument.
+    pub fn interval(self, index: usize) -> Option<Interval> {
+        // SAFETY: the SQL declares such arguments as interval.
+        self.datum(index)
+            .and_then(|datum| unsafe { Interval::from_datum(datum, false) })
+    }
+
+    /// Where the rows of a function that returns a set go; they have the types that its SQL declares.
+    pub fn rows(self) -> Rows {
+        // SAFETY: Postgres calls such a function with a place for its result, and raises an error where it did not.
+        unsafe {
+            pg_sys::InitMaterializedSRF(self.0, 0);
+            let result = (*self.0).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+            (*self.0).isnull = true;
+            Rows((*result).setResult)
         }
     }
 

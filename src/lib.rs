@@ -19,8 +19,10 @@ mod percentiles;
 mod pgvec;
 mod query;
 mod roles;
+mod rollup;
 mod settings;
 mod setup;
+mod subtransaction;
 mod tokens;
 mod workspaces;
 
@@ -89,6 +91,21 @@ extension_sql_file!(
         masking::mask_text,
         masking::mask_json_text,
         masking::reads_everything,
+    ]
+);
+extension_sql_file!(
+    "../sql/rollup.sql",
+    name = "rollup_sql",
+    requires = [
+        "agents_sql",
+        "percentiles_sql",
+        rollup::partitions::run_partitions,
+        rollup::refresh::refresh,
+        rollup::summaries::refresh_materialized_views,
+        rollup::repair::rebuild_rollup,
+        rollup::repair::verify_rollups,
+        rollup::retention::remove_rows,
+        rollup::retention::unlink_runs,
     ]
 );
 extension_sql_file!(

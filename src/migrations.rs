@@ -45,10 +45,11 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(5, "0005", "access"),
     migration!(6, "0006", "tokens"),
     migration!(7, "0007", "audit"),
+    migration!(8, "0008", "rollup"),
 ];
 
 /// In the order in which they are made: those of agents read those of masking.
-pub const VIEWS: &[View] = &[view!("masking"), view!("agents")];
+pub const VIEWS: &[View] = &[view!("masking"), view!("agents"), view!("rollup")];
 
 /// The schema version that this library needs.
 pub fn newest_version() -> i32 {

@@ -6,6 +6,7 @@ use pgrx::prelude::*;
 
 use crate::errors::raise;
 use crate::roles::with_setting;
+use crate::rollup::capture::unnoticed;
 
 /// Moves the rows of `[lower, upper)` from one table of schema `analytics` to another and returns their number.
 ///
@@ -20,8 +21,11 @@ fn move_rows(
     upper: TimestampWithTimeZone,
 ) -> i64 {
     let statement = move_statement(source, target);
-    let moved = with_setting(c"session_replication_role", c"replica", || {
-        Spi::get_one_with_args::<i64>(&statement, &[lower.into(), upper.into()]).unwrap_or_report()
+    let moved = unnoticed(|| {
+        with_setting(c"session_replication_role", c"replica", || {
+            Spi::get_one_with_args::<i64>(&statement, &[lower.into(), upper.into()])
+                .unwrap_or_report()
+        })
     });
     moved.unwrap_or(0)
 }

@@ -186,13 +186,19 @@ SELECT tableoid::regclass AS partition, count(*) FROM analytics.agent_runs GROUP
 -- Answers over it equal plain SQL.
 SELECT count(*) AS agents, sum(l.total_runs) AS runs
 FROM analytics.workspaces AS w CROSS JOIN LATERAL analytics.list_agents(w.workspace_id, 'all') AS l;
-SELECT w.name, l.agent_id, l.total_runs, l.successful_runs, l.success_rate, l.p50_runtime_seconds, l.p95_runtime_seconds, l.credits_consumed, l.tokens_used, l.unique_users, l.last_run_at
+SELECT w.name, l.agent_id, l.total_runs, l.successful_runs, l.success_rate, l.credits_consumed, l.tokens_used, l.unique_users, l.last_run_at
 FROM analytics.workspaces AS w CROSS JOIN LATERAL analytics.list_agents(w.workspace_id, 'all') AS l
 EXCEPT ALL
 SELECT w.name, r.agent_id, count(*), sum((r.status = 'completed')::int), sum((r.status = 'completed')::int)::double precision / sum((r.status NOT IN ('queued', 'running'))::int),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY r.runtime_seconds), percentile_cont(0.95) WITHIN GROUP (ORDER BY r.runtime_seconds),
        sum(r.credits_consumed), sum(r.tokens_used), count(DISTINCT r.user_id), max(r.started_at)
 FROM analytics.workspaces AS w JOIN analytics.agent_runs AS r USING (workspace_id) GROUP BY w.name, r.agent_id;
+-- Percentiles within 1 %.
+SELECT count(*) AS agents, count(*) FILTER (WHERE abs(l.p50_runtime_seconds / r.p50 - 1) <= 0.0101) AS p50_within,
+       count(*) FILTER (WHERE abs(l.p95_runtime_seconds / r.p95 - 1) <= 0.0101) AS p95_within
+FROM analytics.workspaces AS w CROSS JOIN LATERAL analytics.list_agents(w.workspace_id, 'all') AS l
+JOIN (SELECT r.agent_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY r.runtime_seconds) AS p50,
+             percentile_cont(0.95) WITHIN GROUP (ORDER BY r.runtime_seconds) AS p95
+      FROM analytics.agent_runs AS r GROUP BY r.agent_id) AS r USING (agent_id);
 
 -- What the suite made beside its own database.
 DROP DATABASE regress_template;

@@ -1,0 +1,29 @@
+//! Rollups: minutes, hours and days, kept exact.
+//!
+//! `capture` notes which hours a transaction changes and writes them to a log before it commits; `partitions` finds what
+//! changes without a trigger. `refresh` takes hours from that log and computes them anew from raw rows. Reads (`read`)
+//! take from the rollups what is not in the log, and the rest from raw rows. `declarations` says what the rollups are,
+//! `statements` what SQL that means. `floors` and `retention` let raw rows go while their rollups stay.
+
+pub mod capture;
+mod declarations;
+mod floors;
+pub mod partitions;
+mod procedures;
+mod read;
+pub mod refresh;
+pub mod repair;
+pub mod retention;
+mod statements;
+pub mod summaries;
+mod time;
+
+use pgrx::pg_sys;
+
+use crate::setup::{relation_owner, table_named};
+
+/// Who owns the log, and with it the other tables.
+fn owner() -> pg_sys::Oid {
+    // SAFETY: runs inside a transaction; gives an invalid id for an invalid one.
+    unsafe { relation_owner(table_named(c"analytics_internal", c"rollup_changes")) }
+}

@@ -1,0 +1,297 @@
+//! Reads that are exact whether or not a refresh has run: clean buckets from the rollup, and what has changed since from
+//! raw rows, in the caller's snapshot and with the caller's rights.
+
+use std::collections::HashSet;
+
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use super::capture::with_pending;
+use super::declarations::{
+    AGENT_MODEL_USAGE, AGENT_PERFORMANCE, ERROR_SUMMARY, EXECUTION_METRICS, MINUTES_KEPT, RUNS,
+    Rollup, USER_USAGE,
+};
+use super::floors;
+use super::owner;
+use super::partitions::changed_ranges;
+use super::statements::Shape;
+use super::time::{
+    DAY, HOUR, INFINITY, MINUS_INFINITY, ceiling, floor, statement_start, to_microseconds, to_time,
+};
+use crate::errors::raise;
+use crate::fmgr::Call;
+use crate::query::read_rows_kept;
+use crate::roles::as_role;
+use crate::sql_functions;
+use crate::workspaces::require_workspace;
+
+sql_functions! {
+    fn agent_performance_buckets(call) {
+        answer(call, &AGENT_PERFORMANCE)
+    }
+
+    fn execution_metrics_buckets(call) {
+        answer(call, &EXECUTION_METRICS)
+    }
+
+    fn agent_model_usage_buckets(call) {
+        answer(call, &AGENT_MODEL_USAGE)
+    }
+
+    fn user_usage_buckets(call) {
+        answer(call, &USER_USAGE)
+    }
+
+    fn error_summary_buckets(call) {
+        answer(call, &ERROR_SUMMARY)
+    }
+}
+
+struct Question<'a> {
+    rollup: &'a Rollup,
+    workspace_id: pgrx::Uuid,
+    agent_id: Option<pgrx::Uuid>,
+    from: i64,
+    to: i64,
+    step: Option<Interval>,
+    /// Whether the step, if there is one, is of whole days, or of less than hours.
+    by_days: bool,
+    by_minutes: bool,
+}
+
+/// What of a question cannot be answered from clean rollups.
+#[derive(Default)]
+struct Changed {
+    /// An agent, none in rollups of the whole workspace, and the start of an hour.
+    hours: HashSet<(Option<[u8; 16]>, i64)>,
+    ranges: Vec<(i64, i64)>,
+}
+
+fn answer(call: Call, rollup: &Rollup) -> pg_sys::Datum {
+    let rows = call.rows();
+    let question = question(call, rollup);
+    let mut changed = changed(&question);
+    let window = whole_buckets(&question, &mut changed);
+    let floors = floors::floors();
+    let has_changes = !changed.hours.is_empty() || !changed.ranges.is_empty();
+    let shape = Shape {
+        one_agent: question.agent_id.is_some(),
+        keys: !changed.hours.is_empty(),
+        ranges: !changed.ranges.is_empty(),
+        floors: has_changes && floors.iter().any(|floor| *floor != MINUS_INFINITY),
+        fine: question.by_minutes && rollup.minutes.is_some(),
+    };
+    let days = if question.by_days {
+        (ceiling(window.0, DAY), floor(window.1, DAY))
+    } else {
+        (window.1, window.1)
+    };
+    let times = |times: &mut dyn Iterator<Item = i64>| times.map(to_time).collect::<Vec<_>>();
+    let agents: Vec<Option<pgrx::Uuid>> = changed
+        .hours
+        .iter()
+        .map(|(agent, _)| agent.map(pgrx::Uuid::from_bytes))
+        .collect();
+    let arguments: [DatumWithOid; 12] = [
+        question.workspace_id.into(),
+        question.agent_id.into(),
+        to_time(window.0).into(),
+        to_time(window.1).into(),
+        to_time(days.0).into(),
+        to_time(days.1).into(),
+        question.step.into(),
+        agents.into(),
+        times(&mut changed.hours.iter().map(|(_, hour)| *hour)).into(),
+        times(&mut changed.ranges.iter().map(|(lower, _)| *lower)).into(),
+        times(&mut changed.ranges.iter().map(|(_, upper)| *upper)).into(),
+        times(&mut floors.into_iter()).into(),
+    ];
+    let name = format!("{} {shape:?}", rollup.name);
+    // SAFETY: the declaration in sql/rollup.sql has the columns of the rollup in their order.
+    read_rows_kept(
+        &name,
+        || rollup.read(shape),
+        &arguments,
+        |row| unsafe {
+            rows.add(row.tuple());
+        },
+    );
+    pg_sys::Datum::null()
+}
+
+fn name_of(width: i64) -> String {
+    match width {
+        DAY => "24 hours".to_owned(),
+        HOUR => "1 hour".to_owned(),
+        _ => "1 minute".to_owned(),
+    }
+}
+
+fn question(call: Call, rollup: &Rollup) -> Question<'_> {
+    let workspace_id = call.uuid(0);
+    require_workspace(workspace_id);
+    let Some(workspace_id) = workspace_id else {
+        unreachable!("a workspace that is NULL was refused")
+    };
+    // Rollups of the whole workspace take no agent.
+    let first_time = if rollup.per_agent { 2 } else { 1 };
+    let agent_id = if rollup.per_agent { call.uuid(1) } else { None };
+    let time = |index, name| match call.datum(index) {
+        Some(datum) => super::time::from_datum(datum),
+        None => raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("{name} NULL is not allowed: it is not a point in time"),
+            "Give '-infinity' or 'infinity' for no bound.",
+        ),
+    };
+    let step = call.interval(first_time + 2);
+    let width = step.map(|step| (step.months(), step.days(), step.micros()));
+    let divides = |unit: i64| {
+        width.is_none_or(|(months, days, micros)| {
+            months == 0 && (i64::from(days).saturating_mul(DAY)).saturating_add(micros) % unit == 0
+        })
+    };
+    let finest = rollup
+        .minutes
+        .map_or(rollup.base.width, |level| level.width);
+    if !divides(finest) {
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "step is not allowed: it is not a whole number of buckets",
+            format!("Give a multiple of {}.", name_of(finest)),
+        )
+    }
+    Question {
+        rollup,
+        workspace_id,
+        agent_id,
+        from: time(first_time, "from_time"),
+        to: time(first_time + 1, "to_time"),
+        by_days: divides(DAY),
+        by_minutes: !divides(HOUR),
+        step,
+    }
+}
+
+/// The part of the window that consists of whole buckets; what is left at its edges is read from raw rows.
+fn whole_buckets(question: &Question, changed: &mut Changed) -> (i64, i64) {
+    let width = question.rollup.base.width;
+    let (mut from, mut to) = (ceiling(question.from, width), floor(question.to, width));
+    if from >= to {
+        changed.hours.clear();
+        changed.ranges = vec![(question.from, question.to)];
+        changed.ranges.retain(|(lower, upper)| lower < upper);
+        return (question.to, question.to);
+    }
+    if question.by_minutes {
+        // Older minutes are not kept.
+        from = from.max(floor(statement_start(), HOUR).saturating_sub(MINUTES_KEPT));
+        to = to.max(from);
+    }
+    let within = |(lower, upper): &(i64, i64)| ((*lower).max(from), (*upper).min(to));
+    let mut ranges: Vec<(i64, i64)> = changed
+        .ranges
+        .iter()
+        .map(within)
+        .chain([(question.from, from.min(question.to)), (to, question.to)])
+        .filter(|(lower, upper)| lower < upper)
+        .collect();
+    ranges.sort_unstable();
+    changed.ranges = joined(ranges);
+    let ranges = &changed.ranges;
+    changed.hours.retain(|(_, hour)| {
+        let bucket = floor(*hour, width);
+        (from..to).contains(&bucket)
+            && !ranges
+                .iter()
+                .any(|(lower, upper)| (*lower..*upper).contains(&bucket))
+    });
+    (from, to)
+}
+
+/// Sorted ranges without overlaps and without gaps of nothing.
+fn joined(ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    let mut joined: Vec<(i64, i64)> = Vec::new();
+    for (lower, upper) in ranges {
+        match joined.last_mut() {
+            Some(last) if lower <= last.1 => last.1 = last.1.max(upper),
+            _ => joined.push((lower, upper)),
+        }
+    }
+    joined
+}
+
+/// What has changed since the rollup was computed: the log as of the caller's snapshot, partitions that came or went,
+/// and what this transaction has not written to the log yet. With the rights of the tables' owner, because an answer
+/// without some of the log would be wrong; the caller may see the workspace that it is about.
+fn changed(question: &Question) -> Changed {
+    let mut changed = Changed::default();
+    let sources = question.rollup.sources();
+    let day = |range: (i64, i64)| (floor(range.0, DAY), ceiling(range.1, DAY));
+    let agent_of = |agent: [u8; 16]| question.rollup.per_agent.then_some(agent);
+    with_pending(|buckets, everything| {
+        let workspace = question.workspace_id.as_bytes();
+        let wanted = question.agent_id.as_ref().map(|agent| agent.as_bytes());
+        for (bucket, changed_sources) in buckets {
+            if changed_sources & sources != 0
+                && bucket.workspace_id == *workspace
+                && wanted.is_none_or(|agent| bucket.agent_id == *agent)
+            {
+                changed
+                    .hours
+                    .insert((agent_of(bucket.agent_id), bucket.hour));
+            }
+        }
+        if everything & sources != 0 {
+            changed.ranges.push((MINUS_INFINITY, INFINITY));
+        }
+    });
+    let logged = as_role(owner(), || {
+        if sources & RUNS.bit != 0 {
+            changed.ranges.extend(changed_ranges().into_iter().map(day));
+        }
+        read_logged(question, sources)
+    });
+    for (agent, bucket, until) in logged {
+        match until {
+            Some(until) => changed.ranges.push(day((bucket, until))),
+            None => {
+                changed.hours.insert((agent.and_then(agent_of), bucket));
+            }
+        }
+    }
+    changed
+}
+
+type Logged = (Option<[u8; 16]>, i64, Option<i64>);
+
+fn read_logged(question: &Question, sources: i32) -> Vec<Logged> {
+    let sql = || {
+        "SELECT DISTINCT c.agent_id, c.bucket, c.until FROM analytics_internal.rollup_changes AS c
+         WHERE c.workspace_id = $1 AND c.sources & $3 <> 0 AND ($2 IS NULL OR c.agent_id = $2 OR c.agent_id IS NULL)
+           AND (c.rollup IS NULL OR c.rollup = $4) AND c.bucket < $6 AND (c.bucket >= $5 OR c.until > $5)
+         UNION ALL
+         SELECT NULL, c.bucket, c.until FROM analytics_internal.rollup_changes AS c
+         WHERE c.workspace_id IS NULL AND c.sources & $3 <> 0 AND (c.rollup IS NULL OR c.rollup = $4)"
+            .to_owned()
+    };
+    // An hour before the window may be in a day of it.
+    let from = floor(question.from, DAY);
+    let arguments: [DatumWithOid; 6] = [
+        question.workspace_id.into(),
+        question.agent_id.into(),
+        sources.into(),
+        question.rollup.name.into(),
+        to_time(from).into(),
+        to_time(question.to).into(),
+    ];
+    let rows = read_rows_kept("rollup_changes", sql, &arguments, |row| {
+        Some((
+            row.get::<pgrx::Uuid>(1).map(|agent| *agent.as_bytes()),
+            to_microseconds(row.get::<TimestampWithTimeZone>(2)?),
+            row.get::<TimestampWithTimeZone>(3).map(to_microseconds),
+        ))
+    });
+    rows.into_iter().flatten().collect()
+}

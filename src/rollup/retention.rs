@@ -1,0 +1,68 @@
+//! Removing rows that are older than what is kept. Neither triggers nor foreign keys see it: the rollups of that time
+//! stay, and so does what refers to the rows.
+
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::prelude::*;
+
+use super::capture::unnoticed;
+use crate::errors::raise;
+use crate::roles::with_setting;
+
+/// Which rows are older than $1.
+fn condition(table: &str) -> &'static str {
+    match table {
+        "agent_runs" => "r.started_at < $1",
+        "agent_errors" => "r.occurred_at < $1",
+        "agent_user_feedback" => "r.created_at < $1",
+        "execution_queue" => "r.queued_at < $1 AND coalesce(r.started_at, r.completed_at) < $1",
+        "refresh_log" => "r.started_at < $1",
+        _ => raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("table \"{table}\" is not allowed: it has no retention"),
+            "Call analytics.cleanup_old_data() instead.",
+        ),
+    }
+}
+
+/// With `session_replication_role`, as `partitions::move_rows` does it; the caller's rights on the table decide.
+#[pg_extern(schema = "analytics_internal")]
+fn remove_rows(table_name: &str, before: TimestampWithTimeZone, most: i32) -> i64 {
+    // A row's place is one within its partition.
+    let statement = format!(
+        "WITH old AS MATERIALIZED (
+             SELECT r.tableoid AS part, r.ctid AS place FROM analytics.{table_name} AS r WHERE {} LIMIT $2
+         ), removed AS (
+             DELETE FROM analytics.{table_name} AS r USING old AS o
+             WHERE r.tableoid = o.part AND r.ctid = o.place RETURNING 1
+         )
+         SELECT count(*) FROM removed",
+        condition(table_name)
+    );
+    as_replica(|| {
+        Spi::get_one_with_args::<i64>(&statement, &[before.into(), i64::from(most).into()])
+            .unwrap_or_report()
+            .unwrap_or(0)
+    })
+}
+
+#[pg_extern(schema = "analytics_internal")]
+fn unlink_runs(before: TimestampWithTimeZone) -> i64 {
+    let unlink = |table: &str| {
+        let statement = format!(
+            "WITH unlinked AS (
+                 UPDATE analytics.{table} AS r SET agent_run_id = NULL, run_started_at = NULL
+                 WHERE r.run_started_at < $1 RETURNING 1
+             )
+             SELECT count(*) FROM unlinked"
+        );
+        Spi::get_one_with_args::<i64>(&statement, &[before.into()])
+            .unwrap_or_report()
+            .unwrap_or(0)
+    };
+    as_replica(|| unlink("agent_errors").saturating_add(unlink("agent_user_feedback")))
+}
+
+fn as_replica<T>(action: impl FnOnce() -> T) -> T {
+    unnoticed(|| with_setting(c"session_replication_role", c"replica", action))
+}

@@ -1,0 +1,52 @@
+//! Times as Postgres stores them: microseconds since the start of the year 2000 in UTC, which starts a day.
+
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+pub const MINUTE: i64 = 60_000_000;
+pub const HOUR: i64 = 60 * MINUTE;
+pub const DAY: i64 = 24 * HOUR;
+
+pub const MINUS_INFINITY: i64 = i64::MIN;
+pub const INFINITY: i64 = i64::MAX;
+
+/// A timestamptz as Postgres passes it.
+pub fn from_datum(datum: pg_sys::Datum) -> i64 {
+    datum.value().cast_signed() as i64
+}
+
+pub fn to_time(microseconds: i64) -> TimestampWithTimeZone {
+    // SAFETY: any number is a timestamptz, passed by value and not NULL.
+    let time =
+        unsafe { TimestampWithTimeZone::from_datum(pg_sys::Datum::from(microseconds), false) };
+    time.unwrap_or_else(TimestampWithTimeZone::positive_infinity)
+}
+
+pub fn to_microseconds(time: TimestampWithTimeZone) -> i64 {
+    time.into_datum().map_or(INFINITY, from_datum)
+}
+
+/// The start of the bucket that a time lies in; infinite times stay.
+pub fn floor(time: i64, width: i64) -> i64 {
+    if time == INFINITY || time == MINUS_INFINITY {
+        return time;
+    }
+    time.saturating_sub(time.rem_euclid(width))
+}
+
+/// The first start of a bucket that is not before a time; infinite times stay.
+pub fn ceiling(time: i64, width: i64) -> i64 {
+    let start = floor(time, width);
+    if start == time {
+        start
+    } else {
+        start.saturating_add(width)
+    }
+}
+
+/// When the statement began.
+pub fn statement_start() -> i64 {
+    // SAFETY: reads a variable of this backend.
+    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
+}
