@@ -137,6 +137,9 @@ AS $$
         ('admin',  'INSERT', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agent_optimization_suggestions'),
+        ('admin',  'INSERT', 'analytics.anomaly_rules'),
+        ('admin',  'UPDATE', 'analytics.anomaly_rules'),
+        ('admin',  'UPDATE', 'analytics.anomaly_detections'),
         ('owner',  'UPDATE', 'analytics.workspaces')
     ) AS v (access_level, privilege, object_name)
     JOIN pg_class AS c ON c.oid = to_regclass(v.object_name) AND c.relrowsecurity
@@ -156,7 +159,7 @@ AS $$
     -- Functions and aggregates of the API, but for those that belong to the owner of the tables.
     SELECT CASE
                WHEN p.proname IN ('start_run', 'finish_run', 'record_error', 'record_feedback') THEN 'member'
-               WHEN p.proname IN ('access_report') THEN 'admin'
+               WHEN p.proname IN ('access_report', 'watch_metric', 'acknowledge_anomaly') THEN 'admin'
                WHEN p.proname IN ('grant_access', 'revoke_access') THEN 'owner'
                ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
@@ -167,7 +170,7 @@ AS $$
                             'cleanup_tokens', 'cleanup_audit_log',
                             'refresh', 'refresh_all', 'refresh_materialized_views', 'refresh_agent_analytics_summary',
                             'refresh_progress', 'rollup_status', 'rebuild_rollup', 'verify_rollups',
-                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status')
+                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status', 'refresh_trends')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
@@ -181,7 +184,7 @@ AS $$
                         'known_agents', 'hours_between', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
                         'require_level', 'change_member', 'reads_everything', 'mask_json_text',
                         'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
-                        'user_usage_buckets', 'error_summary_buckets')
+                        'user_usage_buckets', 'error_summary_buckets', 'series_window')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

@@ -24,6 +24,7 @@ mod settings;
 mod setup;
 mod subtransaction;
 mod tokens;
+mod trends;
 mod workspaces;
 
 ::pgrx::pg_module_magic!(name, version);
@@ -143,6 +144,24 @@ extension_sql_file!(
         tokens::issue::refresh_token,
         tokens::keys::check_token_key,
         tokens::keys::new_secret,
+    ]
+);
+extension_sql_file!(
+    "../sql/trends.sql",
+    name = "trends_sql",
+    requires = [
+        "rollup_sql",
+        "access_sql",
+        "agents_sql",
+        trends::detect_anomalies,
+        trends::detect_group_anomalies,
+        trends::outliers,
+        trends::forecast,
+        trends::backtest,
+        trends::decompose_series,
+        trends::seasonal_periods,
+        trends::change_points,
+        trends::trend_test,
     ]
 );
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);

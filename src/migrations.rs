@@ -46,6 +46,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(6, "0006", "tokens"),
     migration!(7, "0007", "audit"),
     migration!(8, "0008", "rollup"),
+    migration!(12, "0012", "trends"),
 ];
 
 /// In the order in which they are made: those of agents read those of masking.

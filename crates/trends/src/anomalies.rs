@@ -11,7 +11,9 @@
 
 use crate::changes::{self, change_points};
 use crate::decompose::decompose;
-use crate::distributions::{chi_squared_above, normal_above, student_above, student_quantile_above};
+use crate::distributions::{
+    chi_squared_above, normal_above, student_above, student_quantile_above,
+};
 use crate::error::{Error, Watch};
 use crate::robust;
 use crate::seasons;
@@ -24,6 +26,8 @@ pub const FEWEST: usize = 8;
 const LONG: usize = 3 * WARM_UP;
 /// Share of missing values from which gaps are usual.
 const USUAL_GAPS: f64 = 0.05;
+/// Share of the spread of a series below which nothing is unusual.
+const NOISE: f64 = 0.01;
 /// Most series of a group.
 pub const MOST_SERIES: usize = 32;
 
@@ -57,9 +61,18 @@ impl Detector {
     /// # Errors
     /// An unknown name.
     pub fn of(name: &str) -> Result<Self, Error> {
-        Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, d)| *d).ok_or_else(|| {
-            Error::option("method", name, "it is not a detector", "Use one of auto, streaming, seasonal, robust, level_shift.")
-        })
+        Self::ALL
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, d)| *d)
+            .ok_or_else(|| {
+                Error::option(
+                    "method",
+                    name,
+                    "it is not a detector",
+                    "Use one of auto, streaming, seasonal, robust, level_shift.",
+                )
+            })
     }
 }
 
@@ -76,7 +89,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { detector: Detector::Auto, sensitivity: 0.5, periods: None }
+        Self {
+            detector: Detector::Auto,
+            sensitivity: 0.5,
+            periods: None,
+        }
     }
 }
 
@@ -148,15 +165,8 @@ pub struct Verdict {
 impl Verdict {
     /// `low` to `critical`; none for what is no anomaly.
     pub fn severity(&self, sensitivity: f64) -> Option<&'static str> {
-        let limit = 1.0 - sensitivity;
         let score = self.score.filter(|_| self.is_anomaly)?;
-        let part = (score - limit) / (1.0 - limit);
-        Some(match part {
-            p if p >= 0.75 => "critical",
-            p if p >= 0.5 => "high",
-            p if p >= 0.25 => "medium",
-            _ => "low",
-        })
+        Some(severity(score, 1.0 - sensitivity))
     }
 
     /// Why, in words; none for what is no anomaly.
@@ -175,7 +185,9 @@ impl Verdict {
         Some(match self.kind {
             Kind::Missing if self.missing == 1 => "a value is missing here".to_owned(),
             Kind::Missing => format!("{} values are missing from here", self.missing),
-            Kind::Variance => format!("values swing more than they used to; this is expected {rarity}"),
+            Kind::Variance => {
+                format!("values swing more than they used to; this is expected {rarity}")
+            }
             Kind::LevelShift => format!(
                 "the level has moved {side} {expected}, to values such as {}; this is expected {rarity}",
                 short(self.value)
@@ -185,9 +197,22 @@ impl Verdict {
                     (Some(l), Some(u)) => format!(" (usual: {} to {})", short(l), short(u)),
                     _ => String::new(),
                 };
-                format!("{} is {side} the expected {expected}{usual}; this is expected {rarity}", short(self.value))
+                format!(
+                    "{} is {side} the expected {expected}{usual}; this is expected {rarity}",
+                    short(self.value)
+                )
             }
         })
+    }
+}
+
+/// `low`, `medium`, `high` or `critical`: quarters of the way from the limit to 1.
+pub fn severity(score: f64, limit: f64) -> &'static str {
+    match (score - limit) / (1.0 - limit) {
+        p if p >= 0.75 => "critical",
+        p if p >= 0.5 => "high",
+        p if p >= 0.25 => "medium",
+        _ => "low",
     }
 }
 
@@ -216,7 +241,12 @@ fn short(x: f64) -> String {
 ///
 /// # Errors
 /// A sensitivity that is none, or interrupted.
-pub fn detect(values: &[f64], step: Option<Step>, options: &Options, watch: &dyn Watch) -> Result<Vec<Verdict>, Error> {
+pub fn detect(
+    values: &[f64],
+    step: Option<Step>,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<Vec<Verdict>, Error> {
     let limit = options.limit()?;
     let count = values.iter().filter(|x| !x.is_nan()).count();
     let mut verdicts = unjudged(values);
@@ -226,7 +256,10 @@ pub fn detect(values: &[f64], step: Option<Step>, options: &Options, watch: &dyn
     let periods = match &options.periods {
         Some(periods) => periods.clone(),
         None if options.detector == Detector::Streaming => Vec::new(),
-        None => seasons::seasons(values, step, watch)?.iter().map(|s| s.period).collect(),
+        None => seasons::seasons(values, step, watch)?
+            .iter()
+            .map(|s| s.period)
+            .collect(),
     };
     let parts = decompose(values, &periods, true, watch)?;
     let mut seasonal = vec![0.0; values.len()];
@@ -249,14 +282,33 @@ pub fn detect(values: &[f64], step: Option<Step>, options: &Options, watch: &dyn
         }
         _ => values.iter().zip(&seasonal).map(|(x, s)| x - s).collect(),
     };
-    let changes = if count >= 4 * changes::SHORTEST { change_points(&flat, 0.5, watch)? } else { Vec::new() };
+    let changes = if count >= 4 * changes::SHORTEST {
+        change_points(&flat, 0.5, watch)?
+    } else {
+        Vec::new()
+    };
+    // What is left of a very regular series is rounding and what an anomaly leaks into its neighbours.
+    let floor = if detector == Detector::Streaming {
+        0.0
+    } else {
+        let there: Vec<f64> = values.iter().copied().filter(|x| !x.is_nan()).collect();
+        let center = robust::median(&mut there.clone()).unwrap_or(0.0);
+        let largest = there.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        (NOISE * robust::sigma_about(&there, center)).max(1e-9 * largest)
+    };
     match detector {
         Detector::LevelShift => by_changes(&flat, &changes, limit, &mut verdicts),
-        Detector::Robust => by_distance(&parts.trend, &parts.remainder, limit, &mut verdicts),
-        _ => by_stream(&flat, limit, watch, &mut verdicts)?,
+        Detector::Robust => {
+            by_distance(&parts.trend, &parts.remainder, floor, limit, &mut verdicts);
+        }
+        _ => by_stream(&flat, floor, limit, watch, &mut verdicts)?,
     }
     for (verdict, season) in verdicts.iter_mut().zip(&seasonal) {
-        for bound in [&mut verdict.expected, &mut verdict.lower, &mut verdict.upper] {
+        for bound in [
+            &mut verdict.expected,
+            &mut verdict.lower,
+            &mut verdict.upper,
+        ] {
             if let Some(b) = bound {
                 *b += season;
             }
@@ -264,8 +316,13 @@ pub fn detect(values: &[f64], step: Option<Step>, options: &Options, watch: &dyn
     }
     // What stays is a change of level, whichever detector saw it.
     for change in changes.iter().filter(|c| c.confidence > 0.999) {
-        for verdict in verdicts.iter_mut().take(change.at + 4).skip(change.at.saturating_sub(2)) {
-            if verdict.kind == Kind::Point && change.kind == changes::Kind::Level
+        for verdict in verdicts
+            .iter_mut()
+            .take(change.at + 4)
+            .skip(change.at.saturating_sub(2))
+        {
+            if verdict.kind == Kind::Point
+                && change.kind == changes::Kind::Level
                 && verdict.is_above == (change.after > change.before)
             {
                 verdict.kind = Kind::LevelShift;
@@ -294,8 +351,14 @@ fn unjudged(values: &[f64]) -> Vec<Verdict> {
         .collect()
 }
 
-fn by_stream(flat: &[f64], limit: f64, watch: &dyn Watch, verdicts: &mut [Verdict]) -> Result<(), Error> {
-    let mut stream = Stream::new();
+fn by_stream(
+    flat: &[f64],
+    floor: f64,
+    limit: f64,
+    watch: &dyn Watch,
+    verdicts: &mut [Verdict],
+) -> Result<(), Error> {
+    let mut stream = Stream::with_floor(floor);
     for (i, (x, verdict)) in flat.iter().zip(verdicts.iter_mut()).enumerate() {
         if i % 4096 == 0 {
             watch.check()?;
@@ -315,8 +378,15 @@ fn by_stream(flat: &[f64], limit: f64, watch: &dyn Watch, verdicts: &mut [Verdic
             seen == WARM_UP
         })
         .map_or(flat.len(), |i| i + 1);
-    let mut backward = Stream::new();
-    for (i, x) in flat.iter().enumerate().take(start + 20 * WARM_UP).collect::<Vec<_>>().into_iter().rev() {
+    let mut backward = Stream::with_floor(floor);
+    for (i, x) in flat
+        .iter()
+        .enumerate()
+        .take(start + 20 * WARM_UP)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
         if x.is_nan() {
             continue;
         }
@@ -358,10 +428,10 @@ fn score_of(p: f64) -> f64 {
     (-p.max(1e-300).log10() / 6.0).clamp(0.0, 1.0)
 }
 
-fn by_distance(trend: &[f64], remainder: &[f64], limit: f64, verdicts: &mut [Verdict]) {
+fn by_distance(trend: &[f64], remainder: &[f64], floor: f64, limit: f64, verdicts: &mut [Verdict]) {
     let there: Vec<f64> = remainder.iter().copied().filter(|r| !r.is_nan()).collect();
     let center = robust::median(&mut there.clone()).unwrap_or(0.0);
-    let sigma = robust::sigma_about(&there, center);
+    let sigma = robust::sigma_about(&there, center).max(floor);
     // A scale of few values is uncertain, and a smooth curve has taken some of the freedom.
     let freedom = (there.len() as f64 / 3.0).clamp(2.0, 30.0);
     let least = trend.iter().fold(0.0_f64, |m, t| m.max(t.abs())) * 1e-9;
@@ -388,9 +458,14 @@ fn by_distance(trend: &[f64], remainder: &[f64], limit: f64, verdicts: &mut [Ver
 }
 
 fn by_changes(flat: &[f64], changes: &[changes::Change], limit: f64, verdicts: &mut [Verdict]) {
-    let levels: Vec<&changes::Change> = changes.iter().filter(|c| c.kind == changes::Kind::Level).collect();
+    let levels: Vec<&changes::Change> = changes
+        .iter()
+        .filter(|c| c.kind == changes::Kind::Level)
+        .collect();
     let all: Vec<f64> = flat.iter().copied().filter(|x| !x.is_nan()).collect();
-    let mut level = levels.first().map_or_else(|| robust::mean(&all), |c| c.before);
+    let mut level = levels
+        .first()
+        .map_or_else(|| robust::mean(&all), |c| c.before);
     let mut next = levels.iter().peekable();
     for (i, verdict) in verdicts.iter_mut().enumerate() {
         if verdict.value.is_nan() {
@@ -422,7 +497,11 @@ fn with_missing(verdicts: Vec<Verdict>, values: &[f64], limit: f64) -> Vec<Verdi
             continue;
         }
         match result.last_mut() {
-            Some(last) if last.kind == Kind::Missing && last.place + last.missing == verdict.place => last.missing += 1,
+            Some(last)
+                if last.kind == Kind::Missing && last.place + last.missing == verdict.place =>
+            {
+                last.missing += 1
+            }
             _ => {
                 let score = is_rare.then_some(0.5 + 0.25 * (1.0 - share / USUAL_GAPS));
                 result.push(Verdict {
@@ -456,11 +535,21 @@ pub struct GroupVerdict {
 ///
 /// # Errors
 /// No or too many series, a sensitivity that is none, or interrupted.
-pub fn detect_group(series: &[Vec<f64>], step: Option<Step>, options: &Options, watch: &dyn Watch) -> Result<Vec<GroupVerdict>, Error> {
+pub fn detect_group(
+    series: &[Vec<f64>],
+    step: Option<Step>,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<Vec<GroupVerdict>, Error> {
     let limit = options.limit()?;
     let k = series.len();
     if k == 0 || k > MOST_SERIES {
-        return Err(Error::option("values", format!("of {k} series"), "it is not a group", format!("Give 1 to {MOST_SERIES} series.")));
+        return Err(Error::option(
+            "values",
+            format!("of {k} series"),
+            "it is not a group",
+            format!("Give 1 to {MOST_SERIES} series."),
+        ));
     }
     let n = series.iter().map(Vec::len).min().unwrap_or(0);
     // Distances in robust standard deviations; 0 where a series is constant.
@@ -468,12 +557,26 @@ pub fn detect_group(series: &[Vec<f64>], step: Option<Step>, options: &Options, 
     for values in series {
         let periods = match &options.periods {
             Some(periods) => periods.clone(),
-            None => seasons::seasons(values, step, watch)?.iter().map(|s| s.period).collect(),
+            None => seasons::seasons(values, step, watch)?
+                .iter()
+                .map(|s| s.period)
+                .collect(),
         };
         let parts = decompose(values, &periods, true, watch)?;
-        let there: Vec<f64> = parts.remainder.iter().copied().filter(|r| !r.is_nan()).collect();
+        let there: Vec<f64> = parts
+            .remainder
+            .iter()
+            .copied()
+            .filter(|r| !r.is_nan())
+            .collect();
         let sigma = robust::sigma_about(&there, 0.0);
-        distances.push(parts.remainder.iter().map(|r| if sigma > 0.0 { r / sigma } else { r * 0.0 }).collect());
+        distances.push(
+            parts
+                .remainder
+                .iter()
+                .map(|r| if sigma > 0.0 { r / sigma } else { r * 0.0 })
+                .collect(),
+        );
     }
     let factor = cholesky(correlations(&distances, n));
     let mut verdicts = Vec::with_capacity(n);
@@ -484,7 +587,10 @@ pub fn detect_group(series: &[Vec<f64>], step: Option<Step>, options: &Options, 
         if i % 1024 == 0 {
             watch.check()?;
         }
-        let row: Vec<f64> = distances.iter().map(|d| d.get(i).copied().unwrap_or(f64::NAN)).collect();
+        let row: Vec<f64> = distances
+            .iter()
+            .map(|d| d.get(i).copied().unwrap_or(f64::NAN))
+            .collect();
         if row.iter().any(|x| x.is_nan()) {
             rows.push(None);
             continue;
@@ -501,7 +607,12 @@ pub fn detect_group(series: &[Vec<f64>], step: Option<Step>, options: &Options, 
     let scale = if middle > 0.0 { middle / usual } else { 1.0 };
     for row in rows {
         let Some((squared, free)) = row else {
-            verdicts.push(GroupVerdict { score: None, is_anomaly: false, distance: None, strongest: None });
+            verdicts.push(GroupVerdict {
+                score: None,
+                is_anomaly: false,
+                distance: None,
+                strongest: None,
+            });
             continue;
         };
         let apart = squared.sqrt();
@@ -509,7 +620,13 @@ pub fn detect_group(series: &[Vec<f64>], step: Option<Step>, options: &Options, 
         let by_law = score_of(chi_squared_above(squared / scale, freedom));
         let score = match by_past {
             // Only what is far is unusual; what is near never is.
-            Some(judgement) if is_long => if judgement.is_above { judgement.score.min(by_law) } else { 0.0 },
+            Some(judgement) if is_long => {
+                if judgement.is_above {
+                    judgement.score.min(by_law)
+                } else {
+                    0.0
+                }
+            }
             _ => by_law,
         };
         let strongest = (0..free.len()).max_by(|a, b| {
@@ -531,7 +648,12 @@ fn correlations(distances: &[Vec<f64>], n: usize) -> Vec<Vec<f64>> {
     const INDEPENDENCE: f64 = 0.05;
     let tame = |x: f64| x.clamp(-3.0, 3.0);
     let product = |a: &[f64], b: &[f64]| -> f64 {
-        a.iter().zip(b).take(n).filter(|(x, y)| !x.is_nan() && !y.is_nan()).map(|(x, y)| tame(*x) * tame(*y)).sum()
+        a.iter()
+            .zip(b)
+            .take(n)
+            .filter(|(x, y)| !x.is_nan() && !y.is_nan())
+            .map(|(x, y)| tame(*x) * tame(*y))
+            .sum()
     };
     distances
         .iter()
@@ -604,7 +726,11 @@ pub struct Outlier {
 /// # Errors
 /// A sensitivity that is none.
 pub fn outliers(values: &[f64], sensitivity: f64) -> Result<Vec<Option<Outlier>>, Error> {
-    let limit = Options { sensitivity, ..Options::default() }.limit()?;
+    let limit = Options {
+        sensitivity,
+        ..Options::default()
+    }
+    .limit()?;
     let mut there: Vec<f64> = values.iter().copied().filter(|x| !x.is_nan()).collect();
     if there.len() < FEWEST {
         return Ok(vec![None; values.len()]);
@@ -612,7 +738,12 @@ pub fn outliers(values: &[f64], sensitivity: f64) -> Result<Vec<Option<Outlier>>
     let center = robust::median(&mut there).unwrap_or(0.0);
     let sigma = robust::sigma_about(&there, center);
     let side = |keep: &dyn Fn(f64) -> bool| -> f64 {
-        let mut part: Vec<f64> = there.iter().copied().filter(|x| keep(*x)).map(|x| (x - center).abs()).collect();
+        let mut part: Vec<f64> = there
+            .iter()
+            .copied()
+            .filter(|x| keep(*x))
+            .map(|x| (x - center).abs())
+            .collect();
         let half = robust::median(&mut part).unwrap_or(0.0) * robust::MAD_TO_SIGMA;
         if half > 0.0 { half } else { sigma }
     };

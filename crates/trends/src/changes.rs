@@ -14,6 +14,11 @@ pub const SHORTEST: usize = 5;
 /// Longer series are divided by blocks of neighbours.
 const MOST_PLACES: usize = 20_000;
 
+/// Standard errors from which a change is clear.
+const CLEAR: f64 = 4.0;
+/// Noise is at least this share of the spread.
+const LEAST_NOISE: f64 = 0.01;
+
 /// What changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -44,7 +49,11 @@ pub struct Change {
 ///
 /// # Errors
 /// When interrupted.
-pub fn change_points(values: &[f64], sensitivity: f64, watch: &dyn Watch) -> Result<Vec<Change>, Error> {
+pub fn change_points(
+    values: &[f64],
+    sensitivity: f64,
+    watch: &dyn Watch,
+) -> Result<Vec<Change>, Error> {
     let Some(full) = filled(values) else {
         return Ok(Vec::new());
     };
@@ -67,7 +76,10 @@ pub fn change_points(values: &[f64], sensitivity: f64, watch: &dyn Watch) -> Res
     }
     let levels: Vec<usize> = changes.iter().map(|c| c.at).collect();
     for change in pieces(&deviations, Kind::Spread, sensitivity, watch)? {
-        if !levels.iter().any(|at| at.abs_diff(change.at) < 2 * SHORTEST) {
+        if !levels
+            .iter()
+            .any(|at| at.abs_diff(change.at) < 2 * SHORTEST)
+        {
             changes.push(change);
         }
     }
@@ -75,7 +87,12 @@ pub fn change_points(values: &[f64], sensitivity: f64, watch: &dyn Watch) -> Res
     Ok(changes)
 }
 
-fn pieces(values: &[f64], kind: Kind, sensitivity: f64, watch: &dyn Watch) -> Result<Vec<Change>, Error> {
+fn pieces(
+    values: &[f64],
+    kind: Kind,
+    sensitivity: f64,
+    watch: &dyn Watch,
+) -> Result<Vec<Change>, Error> {
     let block = values.len().div_ceil(MOST_PLACES).max(1);
     let means: Vec<f64> = values.chunks(block).map(robust::mean).collect();
     let n = means.len();
@@ -86,42 +103,64 @@ fn pieces(values: &[f64], kind: Kind, sensitivity: f64, watch: &dyn Watch) -> Re
     let tame = moved_in(&means, sigma);
     // Neighbours that resemble each other are worth fewer values.
     let inflation = (1.0 + correlation) / (1.0 - correlation);
-    let scale = if sigma > 0.0 { sigma } else { robust::sigma_about(&tame, robust::mean(&tame)) };
+    // A series that does not vary between its levels has no noise to measure: a little of its spread stands in for it.
+    let spread = robust::sigma_about(&tame, robust::mean(&tame));
+    let scale = sigma.max(LEAST_NOISE * spread);
     if scale <= 0.0 {
         return Ok(Vec::new());
     }
     // 0.5 makes 4 ln n: twice what the Bayesian criterion asks for.
-    let penalty = 8.0 * (1.0 - sensitivity.clamp(0.0, 0.99)) * (n as f64).ln() * inflation * scale * scale;
+    let penalty =
+        8.0 * (1.0 - sensitivity.clamp(0.0, 0.99)) * (n as f64).ln() * inflation * scale * scale;
     let cuts = divide(&tame, penalty, watch)?;
-    let mut changes = Vec::new();
+    // Each change by the noise of its own two pieces; the weakest goes until all are clear.
     let mut bounds = vec![0];
     bounds.extend(&cuts);
     bounds.push(n);
-    for window in bounds.array_windows::<3>() {
-        let [a, b, c] = *window;
-        let (Some(left), Some(right)) = (tame.get(a..b), tame.get(b..c)) else {
-            continue;
-        };
-        let (before, after) = (robust::mean(left), robust::mean(right));
-        let error = scale * (inflation * (1.0 / left.len() as f64 + 1.0 / right.len() as f64)).sqrt();
-        let strength = (after - before).abs() / error;
-        changes.push(Change {
-            at: b * block,
-            kind,
-            before,
-            after,
-            strength,
-            confidence: 1.0 - 2.0 * normal_above(strength),
-        });
+    loop {
+        watch.check()?;
+        let changes: Vec<Change> = bounds
+            .array_windows::<3>()
+            .filter_map(|[a, b, c]| {
+                let (left, right) = (tame.get(*a..*b)?, tame.get(*b..*c)?);
+                let (before, after) = (robust::mean(left), robust::mean(right));
+                let own = |piece: &[f64], center: f64| -> f64 {
+                    let squares: f64 = piece.iter().map(|x| (x - center).powi(2)).sum();
+                    let noise = (squares / piece.len() as f64).max(0.25 * scale * scale);
+                    noise / piece.len() as f64
+                };
+                let error = (inflation * (own(left, before) + own(right, after))).sqrt();
+                let strength = (after - before).abs() / error;
+                Some(Change {
+                    at: b * block,
+                    kind,
+                    before,
+                    after,
+                    strength,
+                    confidence: 1.0 - 2.0 * normal_above(strength),
+                })
+            })
+            .collect();
+        let weakest = changes
+            .iter()
+            .filter(|c| c.strength < CLEAR)
+            .min_by(|a, b| a.strength.total_cmp(&b.strength));
+        match weakest {
+            Some(weakest) => bounds.retain(|cut| *cut == 0 || cut * block != weakest.at),
+            None => return Ok(changes),
+        }
     }
-    Ok(changes)
 }
 
 /// Standard deviation and lag-one correlation of the noise, from differences, which levels do not touch:
 /// var(x[t] - x[t-1]) = 2 s² (1 - r), var(x[t] - x[t-2]) = 2 s² (1 - r²).
 fn noise(values: &[f64]) -> (f64, f64) {
     let differences = |lag: usize| -> f64 {
-        let d: Vec<f64> = values.iter().zip(values.iter().skip(lag)).map(|(a, b)| b - a).collect();
+        let d: Vec<f64> = values
+            .iter()
+            .zip(values.iter().skip(lag))
+            .map(|(a, b)| b - a)
+            .collect();
         robust::sigma_about(&d, 0.0).powi(2)
     };
     let (one, two) = (differences(1), differences(2));
@@ -138,10 +177,17 @@ fn moved_in(values: &[f64], sigma: f64) -> Vec<f64> {
     (0..values.len())
         .map(|i| {
             let from = i.saturating_sub(reach);
-            let mut near = values.get(from..(i + reach + 1).min(values.len())).unwrap_or_default().to_vec();
+            let mut near = values
+                .get(from..(i + reach + 1).min(values.len()))
+                .unwrap_or_default()
+                .to_vec();
             let center = robust::median(&mut near).unwrap_or(0.0);
             let x = values.get(i).copied().unwrap_or(center);
-            if sigma > 0.0 { x.clamp(center - 3.0 * sigma, center + 3.0 * sigma) } else { center }
+            if sigma > 0.0 {
+                x.clamp(center - 3.0 * sigma, center + 3.0 * sigma)
+            } else {
+                center
+            }
         })
         .collect()
 }

@@ -25,9 +25,18 @@ const PASSES: usize = 2;
 ///
 /// # Errors
 /// When interrupted.
-pub fn decompose(values: &[f64], periods: &[usize], is_robust: bool, watch: &dyn Watch) -> Result<Parts, Error> {
+pub fn decompose(
+    values: &[f64],
+    periods: &[usize],
+    is_robust: bool,
+    watch: &dyn Watch,
+) -> Result<Parts, Error> {
     let n = values.len();
-    let mut periods: Vec<usize> = periods.iter().copied().filter(|p| *p >= 2 && *p * 2 <= n).collect();
+    let mut periods: Vec<usize> = periods
+        .iter()
+        .copied()
+        .filter(|p| *p >= 2 && *p * 2 <= n)
+        .collect();
     periods.sort_unstable();
     periods.dedup();
     let Some(mut full) = filled(values) else {
@@ -38,12 +47,15 @@ pub fn decompose(values: &[f64], periods: &[usize], is_robust: bool, watch: &dyn
             periods,
         });
     };
-    let present: Vec<f64> = values.iter().map(|x| f64::from(u8::from(!x.is_nan()))).collect();
+    let present: Vec<f64> = values
+        .iter()
+        .map(|x| f64::from(u8::from(!x.is_nan())))
+        .collect();
     let has_gaps = present.contains(&0.0);
     let mut weights = present.clone();
     let mut seasons = vec![vec![0.0; n]; periods.len()];
     let mut trend = vec![0.0; n];
-    let rounds = if is_robust { 2 } else { 1 };
+    let rounds = if is_robust { 3 } else { 1 };
     for round in 0..rounds {
         if periods.is_empty() {
             watch.check()?;
@@ -61,8 +73,19 @@ pub fn decompose(values: &[f64], periods: &[usize], is_robust: bool, watch: &dyn
                         subtract(&mut rest, season);
                     }
                 }
-                let start = if round + pass == 0 { None } else { Some((&trend, mine)) };
-                let (s, t) = stl(&rest, &weights, period, 11 + 4 * i, start.map(|s| s.0.as_slice()), watch)?;
+                let start = if round + pass == 0 {
+                    None
+                } else {
+                    Some((&trend, mine))
+                };
+                let (s, t) = stl(
+                    &rest,
+                    &weights,
+                    period,
+                    11 + 4 * i,
+                    start.map(|s| s.0.as_slice()),
+                    watch,
+                )?;
                 if let Some(slot) = seasons.get_mut(i) {
                     *slot = s;
                 }
@@ -110,7 +133,11 @@ fn left(values: &[f64], trend: &[f64], seasons: &[Vec<f64>]) -> Vec<f64> {
 
 /// Weights that fall from 1 at no remainder to 0 at six times the median one.
 fn bisquare(remainder: &[f64]) -> Vec<f64> {
-    let mut sizes: Vec<f64> = remainder.iter().map(|r| r.abs()).filter(|r| !r.is_nan()).collect();
+    let mut sizes: Vec<f64> = remainder
+        .iter()
+        .map(|r| r.abs())
+        .filter(|r| !r.is_nan())
+        .collect();
     let limit = 6.0 * robust::median(&mut sizes).unwrap_or(0.0);
     remainder
         .iter()
@@ -141,7 +168,9 @@ fn stl(
     watch: &dyn Watch,
 ) -> Result<(Vec<f64>, Vec<f64>), Error> {
     let n = values.len();
-    let span_trend = odd((1.5 * period as f64 / (1.0 - 1.5 / span as f64)).ceil().min(1e6) as usize);
+    let span_trend = odd((1.5 * period as f64 / (1.0 - 1.5 / span as f64))
+        .ceil()
+        .min(1e6) as usize);
     let mut trend = trend.map_or_else(|| vec![0.0; n], <[f64]>::to_vec);
     let mut season = vec![0.0; n];
     for _ in 0..2 {
@@ -149,8 +178,12 @@ fn stl(
         // Each place in the season by itself, and one season more at either end.
         let mut cycle = vec![0.0; n + 2 * period];
         for phase in 0..period {
-            let sub: Vec<f64> = (phase..n).step_by(period).map(|i| at(values, i) - at(&trend, i)).collect();
-            let sub_weights: Vec<f64> = (phase..n).step_by(period).map(|i| at(weights, i)).collect();
+            let sub: Vec<f64> = (phase..n)
+                .step_by(period)
+                .map(|i| at(values, i) - at(&trend, i))
+                .collect();
+            let sub_weights: Vec<f64> =
+                (phase..n).step_by(period).map(|i| at(weights, i)).collect();
             let smooth = loess_extended(&sub, &sub_weights, span);
             for (k, value) in smooth.into_iter().enumerate() {
                 if let Some(slot) = cycle.get_mut(phase + k * period) {
@@ -187,7 +220,14 @@ fn moving_mean(values: &[f64], width: usize) -> Vec<f64> {
 }
 
 /// A straight line through the weighted neighbours of `x`, at `x`; their weighted mean where there is no line.
-fn local_line(values: &[f64], weights: &[f64], x: f64, from: usize, to: usize, reach: f64) -> Option<f64> {
+fn local_line(
+    values: &[f64],
+    weights: &[f64],
+    x: f64,
+    from: usize,
+    to: usize,
+    reach: f64,
+) -> Option<f64> {
     let (mut w_sum, mut wx, mut wy, mut wxx, mut wxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
     let pairs = values.get(from..to)?.iter().zip(weights.get(from..to)?);
     for (i, (y, weight)) in pairs.enumerate() {

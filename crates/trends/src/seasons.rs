@@ -56,7 +56,11 @@ pub fn calendar_periods(step: Step) -> Vec<usize> {
 ///
 /// # Errors
 /// When interrupted.
-pub fn seasons(values: &[f64], step: Option<Step>, watch: &dyn Watch) -> Result<Vec<Season>, Error> {
+pub fn seasons(
+    values: &[f64],
+    step: Option<Step>,
+    watch: &dyn Watch,
+) -> Result<Vec<Season>, Error> {
     let mut found = Vec::new();
     let Some(mut rest) = filled(values) else {
         return Ok(found);
@@ -67,6 +71,10 @@ pub fn seasons(values: &[f64], step: Option<Step>, watch: &dyn Watch) -> Result<
     }
     let calendar: Vec<usize> = step.map(calendar_periods).unwrap_or_default();
     let total = variance(&rest);
+    // A constant, but for rounding.
+    if total.sqrt() <= 1e-9 * rest.iter().fold(0.0_f64, |most, x| most.max(x.abs())) {
+        return Ok(found);
+    }
     while found.len() < MOST_SEASONS {
         watch.check()?;
         let mut candidates: Vec<usize> = calendar.clone();
@@ -181,7 +189,10 @@ fn profile(values: &[f64], period: usize) -> Vec<f64> {
             slot.1 += 1.0;
         }
     }
-    let means: Vec<f64> = sums.iter().map(|(sum, count)| if *count > 0.0 { sum / count } else { 0.0 }).collect();
+    let means: Vec<f64> = sums
+        .iter()
+        .map(|(sum, count)| if *count > 0.0 { sum / count } else { 0.0 })
+        .collect();
     let center = robust::mean(&means);
     means.iter().map(|m| m - center).collect()
 }
@@ -222,7 +233,16 @@ fn peaks(values: &[f64], watch: &dyn Watch) -> Result<Vec<usize>, Error> {
     let slow = running_mean(values, (n / 3) | 1);
     let d: Vec<f64> = values.iter().zip(&slow).map(|(x, s)| x - s).collect();
     let sigma = 5.0 * robust::sigma_about(&d, 0.0);
-    let d: Vec<f64> = d.iter().map(|x| if sigma > 0.0 { x.clamp(-sigma, sigma) } else { *x }).collect();
+    let d: Vec<f64> = d
+        .iter()
+        .map(|x| {
+            if sigma > 0.0 {
+                x.clamp(-sigma, sigma)
+            } else {
+                *x
+            }
+        })
+        .collect();
     let correlation = autocorrelation(&d, n / 2, watch)?;
     let mut peaks: Vec<(usize, f64)> = correlation
         .array_windows::<3>()
@@ -252,7 +272,11 @@ pub fn autocorrelation(values: &[f64], most: usize, watch: &dyn Watch) -> Result
     }
     fourier(&mut re, &mut im, watch)?;
     let zero = re.first().copied().unwrap_or(0.0);
-    Ok(re.iter().take(most + 1).map(|x| if zero > 0.0 { x / zero } else { 0.0 }).collect())
+    Ok(re
+        .iter()
+        .take(most + 1)
+        .map(|x| if zero > 0.0 { x / zero } else { 0.0 })
+        .collect())
 }
 
 /// Discrete Fourier transform in place; the length is a power of two.

@@ -106,7 +106,9 @@ impl Series {
         };
         let end = sorted.last().map_or(0, |time| place_of(*time)) + 1;
         let there = sorted.len() as u64;
-        if end > MOST_PLACES as u64 || end > there.saturating_mul(SPARSEST).saturating_add(EMPTY_ALLOWED) {
+        if end > MOST_PLACES as u64
+            || end > there.saturating_mul(SPARSEST).saturating_add(EMPTY_ALLOWED)
+        {
             return Err(Error::TooSparse {
                 places: end,
                 values: sorted.len(),
@@ -119,14 +121,22 @@ impl Series {
             let place = usize::try_from(place_of(time)).unwrap_or(0);
             places.push((index, place));
             let value = values.get(index).copied().flatten();
-            if let (Some(value), Some(slot)) = (value.filter(|x| is_measurement(*x)), sums.get_mut(place)) {
+            if let (Some(value), Some(slot)) =
+                (value.filter(|x| is_measurement(*x)), sums.get_mut(place))
+            {
                 slot.0 += value;
                 slot.1 += 1;
             }
         }
         let values = sums
             .into_iter()
-            .map(|(sum, count)| if count == 0 { f64::NAN } else { sum / f64::from(count) })
+            .map(|(sum, count)| {
+                if count == 0 {
+                    f64::NAN
+                } else {
+                    sum / f64::from(count)
+                }
+            })
             .collect();
         Ok(Self {
             start,
@@ -138,7 +148,8 @@ impl Series {
 
     /// The time of a place, also beyond the end.
     pub fn time(&self, place: usize) -> i64 {
-        self.step.after(self.start, i64::try_from(place).unwrap_or(i64::MAX))
+        self.step
+            .after(self.start, i64::try_from(place).unwrap_or(i64::MAX))
     }
 
     /// Number of values that are there.
@@ -165,7 +176,11 @@ fn step_of(sorted: &[i64]) -> Step {
     let mut best = (0, DAY);
     let mut run = (0, 0);
     for distance in &distances {
-        run = if *distance == run.1 { (run.0 + 1, run.1) } else { (1, *distance) };
+        run = if *distance == run.1 {
+            (run.0 + 1, run.1)
+        } else {
+            (1, *distance)
+        };
         if run.0 > best.0 {
             best = run;
         }
@@ -224,7 +239,8 @@ fn civil(days: i64) -> (i64, i64, i64) {
 
 /// The inverse; a day that the month does not have becomes its last.
 fn days_of(year: i64, month: i64, day: i64) -> i64 {
-    let is_leap = year.rem_euclid(4) == 0 && (year.rem_euclid(100) != 0 || year.rem_euclid(400) == 0);
+    let is_leap =
+        year.rem_euclid(4) == 0 && (year.rem_euclid(100) != 0 || year.rem_euclid(400) == 0);
     let length = match month {
         2 => 28 + i64::from(is_leap),
         4 | 6 | 9 | 11 => 30,

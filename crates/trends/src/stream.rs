@@ -36,6 +36,8 @@ const FAST: f64 = 0.3;
 const HEAVIEST: f64 = 0.45;
 /// An anomaly teaches the parameters of its tail no more than a value of this probability (as -ln p) would.
 const CAP: f64 = 9.2;
+/// Wild values in a row that are not believed.
+const PATIENCE: u32 = 3;
 /// Values after which an event is another one.
 const SAME_EVENT: u64 = 12;
 /// Values for which an event is remembered.
@@ -49,7 +51,8 @@ const SEASONS_SEEN: u32 = 3;
 const SEASON_GAIN: f64 = 0.25;
 
 /// Lower 10 % bound of the mean of a Poisson distribution, by the count that was seen.
-const POISSON_LOWER: [f64; EVENTS + 1] = [0.0, 0.105, 0.532, 1.102, 1.745, 2.433, 3.152, 3.895, 4.656];
+const POISSON_LOWER: [f64; EVENTS + 1] =
+    [0.0, 0.105, 0.532, 1.102, 1.745, 2.433, 3.152, 3.895, 4.656];
 
 /// What was compared when a value stood out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,7 +88,8 @@ pub struct Judgement {
 
 /// The score of a probability: its negative decimal logarithm, where 6 orders make 1.
 fn score(log_p: f64) -> f64 {
-    (-log_p / std::f64::consts::LN_10 / ORDERS).clamp(0.0, 1.0)
+    // The sum makes zero of negative zero.
+    (-log_p / std::f64::consts::LN_10 / ORDERS).clamp(0.0, 1.0) + 0.0
 }
 
 /// ln of the probability that has this score.
@@ -170,13 +174,13 @@ impl Tail {
     }
 
     /// ln of the probability of a value as large as `x`; then learns from it.
-    fn judge(&mut self, x: f64, spread: f64, now: u64) -> f64 {
+    fn judge(&mut self, x: f64, spread: f64, floor: f64, now: u64) -> f64 {
         let mut log_p = 0.0;
         let excess = x - self.threshold;
         if excess > 0.0 {
             if self.peaks >= 1.0 {
                 let (shape, scale) = self.parameters();
-                let scale = scale.max(LEAST_SCALE * spread);
+                let scale = scale.max(LEAST_SCALE * spread).max(floor);
                 let beyond = excess / scale;
                 log_p = EXCEEDING.ln()
                     - if shape < 1e-6 {
@@ -266,7 +270,12 @@ impl Season {
             let change = offset - *mean;
             let gain = SEASON_GAIN.max(1.0 / f64::from(*seen));
             // The first seasons are taken as they are; later ones cannot be moved far by one anomaly.
-            *mean += gain * if *seen > SEASONS_SEEN { change.clamp(-most, most) } else { change };
+            *mean += gain
+                * if *seen > SEASONS_SEEN {
+                    change.clamp(-most, most)
+                } else {
+                    change
+                };
         }
     }
 
@@ -288,6 +297,8 @@ pub struct Stream {
     spread: f64,
     jump: f64,
     recent_jump: f64,
+    doubts: u32,
+    floor: f64,
     tails: [Tail; TAILS],
     season: Season,
 }
@@ -303,6 +314,8 @@ impl Default for Stream {
             spread: 0.0,
             jump: 0.0,
             recent_jump: 0.0,
+            doubts: 0,
+            floor: 0.0,
             tails: [Tail::default(); TAILS],
             season: Season::default(),
         }
@@ -323,6 +336,15 @@ impl Stream {
             stream.season.profile = vec![(0.0, 0); period];
         }
         stream
+    }
+
+    /// A detector for which differences of this size are noise, however regular the series is: what is left of a
+    /// series after its seasons may be nothing but rounding.
+    pub fn with_floor(floor: f64) -> Self {
+        Self {
+            floor,
+            ..Self::default()
+        }
     }
 
     /// Judges a value, then learns from it. None for what is no measurement (NaN, infinities, magnitudes above
@@ -359,7 +381,11 @@ impl Stream {
         self.season.advance();
     }
 
-    fn take<B>(&mut self, x: f64, look: impl FnOnce(&Self) -> B) -> Option<(f64, usize, Option<B>)> {
+    fn take<B>(
+        &mut self,
+        x: f64,
+        look: impl FnOnce(&Self) -> B,
+    ) -> Option<(f64, usize, Option<B>)> {
         if !(x.abs() <= LARGEST) {
             self.skip();
             return None;
@@ -377,7 +403,10 @@ impl Stream {
             let (log_p, index) = self.step(x);
             (log_p, index, Some(view))
         } else {
-            if let Some(slot) = usize::try_from(self.seen).ok().and_then(|i| self.early.get_mut(i)) {
+            if let Some(slot) = usize::try_from(self.seen)
+                .ok()
+                .and_then(|i| self.early.get_mut(i))
+            {
                 *slot = x;
             }
             self.seen += 1;
@@ -404,7 +433,9 @@ impl Stream {
         self.recent_jump = self.spread;
         let mut all = [[0.0; WARM_UP]; TAILS];
         for (i, x) in early.iter().enumerate() {
-            let statistics = self.statistics(*x);
+            let before = self.deviations(*x);
+            let after = self.learn(*x, true);
+            let statistics = before.into_iter().chain(after);
             for (row, statistic) in all.iter_mut().zip(statistics) {
                 if let Some(slot) = row.get_mut(i) {
                     *slot = statistic;
@@ -417,45 +448,82 @@ impl Stream {
         }
     }
 
-    fn statistics(&mut self, x: f64) -> [f64; TAILS] {
+    /// What is compared before a value is learned from.
+    fn deviations(&self, x: f64) -> [f64; 4] {
         let slow = x - self.slow;
         let quick = x - self.fast;
-        self.fast += FAST * quick;
-        self.medium += (x - self.medium) / MEDIUM;
+        [slow, -slow, quick, -quick]
+    }
+
+    /// Learns from a value, all of it or, where it is not believed, only what it says of scales; gives what is compared
+    /// afterwards.
+    fn learn(&mut self, x: f64, is_believed: bool) -> [f64; 3] {
+        let slow = x - self.slow;
+        let quick = x - self.fast;
+        if is_believed {
+            self.medium += (x - self.medium) / MEDIUM;
+            self.fast += FAST * quick;
+            self.recent_jump += (tame(quick.abs(), self.jump) - self.recent_jump) / MEDIUM;
+        }
         let level = self.medium - self.slow;
+        let restless = self.recent_jump - self.jump;
         let most = 4.0 * self.spread;
         self.slow += slow.clamp(-most, most) / SLOW;
         self.spread += (tame(slow.abs(), self.spread) - self.spread) / SLOW;
-        self.recent_jump += (tame(quick.abs(), self.jump) - self.recent_jump) / MEDIUM;
-        let restless = self.recent_jump - self.jump;
         self.jump += (tame(quick.abs(), self.jump) - self.jump) / SLOW;
-        [slow, -slow, quick, -quick, level, -level, restless]
+        [level, -level, restless]
     }
 
     fn step(&mut self, x: f64) -> (f64, usize) {
-        let statistics = self.statistics(x);
-        let mut least = (0.0_f64, 0);
-        for (i, (tail, statistic)) in self.tails.iter_mut().zip(statistics).enumerate() {
-            let spread = if matches!(i, 2 | 3 | 6) { self.jump } else { self.spread };
-            let log_p = tail.judge(statistic, spread, self.seen);
-            if log_p < least.0 {
-                least = (log_p, i);
-            }
+        let mut least = (0.0, 0);
+        for (i, statistic) in self.deviations(x).into_iter().enumerate() {
+            self.compare(i, statistic, &mut least);
+        }
+        // A few wild values do not move the short means, so that their end is no anomaly of its own. More of them are
+        // another level, and are believed.
+        let is_wild = least.0 < RARE;
+        let is_believed = !is_wild || self.doubts >= PATIENCE;
+        self.doubts = match (is_wild, is_believed) {
+            (true, false) => self.doubts + 1,
+            (true, true) => self.doubts,
+            (false, _) => 0,
+        };
+        for (i, statistic) in self.learn(x, is_believed).into_iter().enumerate() {
+            self.compare(4 + i, statistic, &mut least);
         }
         (least.0 + COMPARISONS.ln(), least.1)
+    }
+
+    fn compare(&mut self, index: usize, statistic: f64, least: &mut (f64, usize)) {
+        let spread = if matches!(index, 2 | 3 | 6) {
+            self.jump
+        } else {
+            self.spread
+        };
+        if let Some(tail) = self.tails.get_mut(index) {
+            let log_p = tail.judge(statistic, spread, self.floor, self.seen);
+            if log_p < least.0 {
+                *least = (log_p, index);
+            }
+        }
     }
 
     /// What is expected of the next value, and the bounds in which its probability is above `exp(log_limit)`.
     fn bounds(&self, log_limit: f64) -> (f64, f64, f64) {
         let seasonal = self.season.expected();
-        let level = if self.jump < 0.8 * self.spread { self.fast } else { self.slow };
+        let level = if self.jump < 0.8 * self.spread {
+            self.fast
+        } else {
+            self.slow
+        };
         let bound = |i: usize, spread: f64| {
             self.tails
                 .get(i)
-                .and_then(|tail| tail.bound(log_limit, LEAST_SCALE * spread))
+                .and_then(|tail| tail.bound(log_limit, (LEAST_SCALE * spread).max(self.floor)))
         };
         // The level's mean moves by a part of the difference.
-        let of_level = |b: f64, sign: f64| self.medium + MEDIUM * (self.slow + sign * b - self.medium);
+        let of_level =
+            |b: f64, sign: f64| self.medium + MEDIUM * (self.slow + sign * b - self.medium);
         let upper = [
             bound(0, self.spread).map(|b| self.slow + b),
             bound(2, self.jump).map(|b| self.fast + b),
@@ -467,7 +535,10 @@ impl Stream {
             bound(5, self.spread).map(|b| of_level(b, -1.0)),
         ];
         let upper = upper.into_iter().flatten().fold(f64::INFINITY, f64::min);
-        let lower = lower.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
+        let lower = lower
+            .into_iter()
+            .flatten()
+            .fold(f64::NEG_INFINITY, f64::max);
         let (lower, upper) = (lower.min(upper), upper.max(lower));
         (
             level.clamp(lower, upper) + seasonal,

@@ -42,7 +42,10 @@ pub fn trend(values: &[f64], confidence: f64, watch: &dyn Watch) -> Result<Optio
     for (i, chunk) in values.chunks(block).enumerate() {
         let there: Vec<f64> = chunk.iter().copied().filter(|x| !x.is_nan()).collect();
         if !there.is_empty() {
-            points.push(((i * block) as f64 + (chunk.len() - 1) as f64 / 2.0, robust::mean(&there)));
+            points.push((
+                (i * block) as f64 + (chunk.len() - 1) as f64 / 2.0,
+                robust::mean(&there),
+            ));
         }
     }
     let n = points.len();
@@ -77,7 +80,9 @@ pub fn trend(values: &[f64], confidence: f64, watch: &dyn Watch) -> Result<Optio
     };
     let width = normal_quantile(0.5 + confidence / 2.0) * deviation;
     let pairs = slopes.len() as f64;
-    let at = |rank: f64| robust::quantile_of_sorted(&slopes, rank / (pairs - 1.0).max(1.0)).unwrap_or(slope);
+    let at = |rank: f64| {
+        robust::quantile_of_sorted(&slopes, rank / (pairs - 1.0).max(1.0)).unwrap_or(slope)
+    };
     Ok(Some(Trend {
         slope,
         slope_lower: at((pairs - width) / 2.0 - 1.0),
@@ -94,7 +99,10 @@ fn variance_of_score(points: &[(f64, f64)]) -> f64 {
     let each = |n: f64| n * (n - 1.0) * (2.0 * n + 5.0);
     let mut sorted: Vec<f64> = points.iter().map(|p| p.1).collect();
     sorted.sort_unstable_by(f64::total_cmp);
-    let ties: f64 = sorted.chunk_by(|a, b| a == b).map(|tie| each(tie.len() as f64)).sum();
+    let ties: f64 = sorted
+        .chunk_by(|a, b| a == b)
+        .map(|tie| each(tie.len() as f64))
+        .sum();
     (each(points.len() as f64) - ties) / 18.0
 }
 

@@ -13,8 +13,8 @@ use crate::error::{Error, Watch};
 use crate::robust;
 use crate::seasons;
 use crate::series::Step;
-use models::{Model, fit};
 pub use models::Method;
+use models::{Model, fit};
 use profile::Profiles;
 
 /// Longest horizon, in steps.
@@ -83,7 +83,12 @@ impl Options {
         if let (Some(floor), Some(cap)) = (self.floor, self.cap)
             && floor >= cap
         {
-            return Err(Error::option("floor", floor, "it is not below the cap", "Give a floor below the cap."));
+            return Err(Error::option(
+                "floor",
+                floor,
+                "it is not below the cap",
+                "Give a floor below the cap.",
+            ));
         }
         Ok(())
     }
@@ -161,7 +166,11 @@ impl Forecast {
         if self.is_multiplicative && threshold <= 0.0 {
             return Some(1.0);
         }
-        let distance = if self.is_multiplicative { (threshold / point.value).ln() } else { threshold - point.value };
+        let distance = if self.is_multiplicative {
+            (threshold / point.value).ln()
+        } else {
+            threshold - point.value
+        };
         if point.sigma <= 0.0 {
             return Some(f64::from(u8::from(distance < 0.0)));
         }
@@ -208,7 +217,12 @@ struct Trial {
 ///
 /// # Errors
 /// A horizon or level that is none, or interrupted.
-pub fn forecast(values: &[f64], step: Option<Step>, options: &Options, watch: &dyn Watch) -> Result<Forecast, Error> {
+pub fn forecast(
+    values: &[f64],
+    step: Option<Step>,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<Forecast, Error> {
     options.check()?;
     let mut y = values.to_vec();
     for place in &options.events {
@@ -219,10 +233,16 @@ pub fn forecast(values: &[f64], step: Option<Step>, options: &Options, watch: &d
     let count = y.iter().filter(|x| !x.is_nan()).count();
     let periods = match &options.periods {
         Some(periods) => periods.clone(),
-        None => seasons::seasons(&y, step, watch)?.iter().map(|s| s.period).collect(),
+        None => seasons::seasons(&y, step, watch)?
+            .iter()
+            .map(|s| s.period)
+            .collect(),
     };
     watch.check()?;
-    let floor = options.floor.or_else(|| looks_like_counts(&y).then_some(0.0)).filter(|f| f.is_finite());
+    let floor = options
+        .floor
+        .or_else(|| looks_like_counts(&y).then_some(0.0))
+        .filter(|f| f.is_finite());
     let cap = options.cap.filter(|c| c.is_finite());
     let mut answer = Forecast {
         points: Vec::new(),
@@ -246,17 +266,25 @@ pub fn forecast(values: &[f64], step: Option<Step>, options: &Options, watch: &d
 
     let is_intermittent = is_intermittent(&y);
     let clean = without_outliers(&y, &periods, is_intermittent);
-    let logs = grows_with_level(&clean, &periods).then(|| clean.iter().map(|x| x.ln()).collect::<Vec<f64>>());
+    let logs = grows_with_level(&clean, &periods)
+        .then(|| clean.iter().map(|x| x.ln()).collect::<Vec<f64>>());
     let split = Split::of(&y, options.horizon, &periods);
     let mut trials = Vec::new();
-    let methods: &[Method] = options.method.as_ref().map_or(&Method::ALL, std::slice::from_ref);
+    let methods: &[Method] = options
+        .method
+        .as_ref()
+        .map_or(&Method::ALL, std::slice::from_ref);
     for (series, is_log) in [(Some(&clean), false), (logs.as_ref(), true)] {
         let Some(series) = series else { continue };
-        let Some(training) = series.get(..split.training) else { continue };
+        let Some(training) = series.get(..split.training) else {
+            continue;
+        };
         let profiles = Profiles::learn(training, &periods);
         for method in methods {
             watch.check()?;
-            if *method == Method::Intermittent && (is_log || !(is_intermittent || options.method.is_some())) {
+            if *method == Method::Intermittent
+                && (is_log || !(is_intermittent || options.method.is_some()))
+            {
                 continue;
             }
             if let Some(model) = fit(*method, training, &profiles, NEWEST, split.ahead()) {
@@ -272,7 +300,11 @@ pub fn forecast(values: &[f64], step: Option<Step>, options: &Options, watch: &d
     };
     // The best by itself, or the mean of the best few: methods that err differently correct each other.
     let is_log = best.is_log;
-    let alike: Vec<&Trial> = trials.iter().filter(|t| t.is_log == is_log).take(COMBINED).collect();
+    let alike: Vec<&Trial> = trials
+        .iter()
+        .filter(|t| t.is_log == is_log)
+        .take(COMBINED)
+        .collect();
     let mut chosen: Vec<&Trial> = vec![best];
     if alike.len() > 1 && split.loss(&mean_of(&alike), &y, is_intermittent) <= best.loss * 1.02 {
         chosen = alike;
@@ -282,9 +314,16 @@ pub fn forecast(values: &[f64], step: Option<Step>, options: &Options, watch: &d
     answer.is_multiplicative = is_log;
     let mae = split.loss(&errors_forecasts, &y, false);
     let scale = seasonal_scale(&y, &periods);
-    answer.accuracy = Some(Accuracy { mae, mase: if scale > 0.0 { mae / scale } else { f64::NAN } });
+    answer.accuracy = Some(Accuracy {
+        mae,
+        mase: if scale > 0.0 { mae / scale } else { f64::NAN },
+    });
 
-    let series = if is_log { logs.as_ref().unwrap_or(&clean) } else { &clean };
+    let series = if is_log {
+        logs.as_ref().unwrap_or(&clean)
+    } else {
+        &clean
+    };
     watch.check()?;
     let profiles = Profiles::learn(series, &periods);
     let mut models = Vec::new();
@@ -301,20 +340,31 @@ pub fn forecast(values: &[f64], step: Option<Step>, options: &Options, watch: &d
     answer.learn_errors(&split, &errors_forecasts, &y, &growth, is_log);
     let sigma = answer.points.first().map_or(0.0, |p| p.sigma);
     answer.points.clear();
-    let event = event_effect(values, &y, series, &options.events, models.first().zip(Some(&split)), is_log);
+    let event = event_effect(
+        values,
+        &y,
+        series,
+        &options.events,
+        models.first().zip(Some(&split)),
+        is_log,
+    );
     answer.draw(&models, &growth, sigma, y.len(), event, options);
     Ok(answer)
 }
 
 /// Whole numbers, none below zero: how often something happened.
 fn looks_like_counts(values: &[f64]) -> bool {
-    values.iter().all(|x| x.is_nan() || (*x >= 0.0 && x.fract() == 0.0))
+    values
+        .iter()
+        .all(|x| x.is_nan() || (*x >= 0.0 && x.fract() == 0.0))
 }
 
 /// More than a third of the values are zero and none is below.
 fn is_intermittent(values: &[f64]) -> bool {
     let there = values.iter().filter(|x| !x.is_nan());
-    let (zeros, all) = there.fold((0_usize, 0_usize), |(z, n), x| (z + usize::from(*x == 0.0), n + 1));
+    let (zeros, all) = there.fold((0_usize, 0_usize), |(z, n), x| {
+        (z + usize::from(*x == 0.0), n + 1)
+    });
     zeros * 3 > all && zeros < all && !values.iter().any(|x| *x < 0.0)
 }
 
@@ -331,7 +381,9 @@ fn without_outliers(values: &[f64], periods: &[usize], is_intermittent: bool) ->
     }
     let rests: Vec<f64> = (0..flat.len())
         .map(|i| {
-            let near = flat.get(i.saturating_sub(2)..(i + 3).min(flat.len())).unwrap_or_default();
+            let near = flat
+                .get(i.saturating_sub(2)..(i + 3).min(flat.len()))
+                .unwrap_or_default();
             let mut five = [0.0; 5];
             let mut n = 0;
             for (slot, x) in five.iter_mut().zip(near.iter().filter(|x| !x.is_nan())) {
@@ -348,7 +400,11 @@ fn without_outliers(values: &[f64], periods: &[usize], is_intermittent: bool) ->
     if sigma <= 0.0 || far * 50 > there.len() {
         return values.to_vec();
     }
-    values.iter().zip(&rests).map(|(x, r)| if r.abs() > 8.0 * sigma { f64::NAN } else { *x }).collect()
+    values
+        .iter()
+        .zip(&rests)
+        .map(|(x, r)| if r.abs() > 8.0 * sigma { f64::NAN } else { *x })
+        .collect()
 }
 
 /// Whether the size of the swings follows the level, in a series of positive values whose level changes much.
@@ -356,22 +412,33 @@ fn grows_with_level(values: &[f64], periods: &[usize]) -> bool {
     if values.iter().any(|x| *x <= 0.0) {
         return false;
     }
-    let width = periods.iter().copied().max().unwrap_or(values.len() / 8).max(4);
+    let width = periods
+        .iter()
+        .copied()
+        .max()
+        .unwrap_or(values.len() / 8)
+        .max(4);
     let mut windows: Vec<(f64, f64)> = Vec::new();
     for chunk in values.rchunks_exact(width) {
         let there: Vec<f64> = chunk.iter().copied().filter(|x| !x.is_nan()).collect();
         if there.len() * 2 > width {
             let center = robust::mean(&there);
-            let spread = (there.iter().map(|x| (x - center).powi(2)).sum::<f64>() / there.len() as f64).sqrt();
+            let spread = (there.iter().map(|x| (x - center).powi(2)).sum::<f64>()
+                / there.len() as f64)
+                .sqrt();
             windows.push((center, spread));
         }
     }
     if windows.len() < 4 {
         return false;
     }
-    let (low, high) = windows.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), w| (l.min(w.0), h.max(w.0)));
+    let (low, high) = windows.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), w| {
+        (l.min(w.0), h.max(w.0))
+    });
     let n = windows.len() as f64;
-    let mean = windows.iter().fold((0.0, 0.0), |s, w| (s.0 + w.0 / n, s.1 + w.1 / n));
+    let mean = windows
+        .iter()
+        .fold((0.0, 0.0), |s, w| (s.0 + w.0 / n, s.1 + w.1 / n));
     let (mut a, mut b, mut ab) = (0.0, 0.0, 0.0);
     for (center, spread) in &windows {
         a += (center - mean.0).powi(2);
@@ -395,7 +462,9 @@ pub fn seasonal_scale(values: &[f64], periods: &[usize]) -> f64 {
 }
 
 fn mean_of(trials: &[&Trial]) -> Vec<Vec<f64>> {
-    let mut result = trials.first().map_or_else(Vec::new, |t| t.forecasts.clone());
+    let mut result = trials
+        .first()
+        .map_or_else(Vec::new, |t| t.forecasts.clone());
     for trial in trials.iter().skip(1) {
         for (sum, row) in result.iter_mut().zip(&trial.forecasts) {
             for (a, b) in sum.iter_mut().zip(row) {
@@ -432,14 +501,28 @@ impl Split {
         let n = values.len();
         let compared = horizon.min(MOST_COMPARED).min((n / 4).max(1));
         // Two seasons are needed to know one, and most of the series to know a trend.
-        let longest = periods.iter().copied().filter(|p| p * 2 <= n).max().unwrap_or(1);
+        let longest = periods
+            .iter()
+            .copied()
+            .filter(|p| p * 2 <= n)
+            .max()
+            .unwrap_or(1);
         let wanted = (n / 3).max(2 * compared).min(n / 2).max(1);
-        let training = (n - wanted).max((2 * longest + 1).min(n.saturating_sub(compared.min(n / 6).max(1))));
+        let training =
+            (n - wanted).max((2 * longest + 1).min(n.saturating_sub(compared.min(n / 6).max(1))));
         let room = n - training;
         let stride = (room / MOST_ORIGINS).max(1);
-        let mut origins: Vec<usize> = (training..n).rev().step_by(stride).take(MOST_ORIGINS).collect();
+        let mut origins: Vec<usize> = (training..n)
+            .rev()
+            .step_by(stride)
+            .take(MOST_ORIGINS)
+            .collect();
         origins.reverse();
-        Self { training, origins, compared }
+        Self {
+            training,
+            origins,
+            compared,
+        }
     }
 
     /// The step for which parameters are fitted: the middle of the horizon.
@@ -447,7 +530,14 @@ impl Split {
         self.compared.div_ceil(2).max(1)
     }
 
-    fn run(&self, mut model: Model, series: &[f64], y: &[f64], is_log: bool, is_intermittent: bool) -> Trial {
+    fn run(
+        &self,
+        mut model: Model,
+        series: &[f64],
+        y: &[f64],
+        is_log: bool,
+        is_intermittent: bool,
+    ) -> Trial {
         let method = model.method;
         let mut forecasts = Vec::with_capacity(self.origins.len());
         for origin in &self.origins {
@@ -463,7 +553,12 @@ impl Split {
             forecasts.push(path);
         }
         let loss = self.loss(&forecasts, y, is_intermittent);
-        Trial { method, is_log, forecasts, loss }
+        Trial {
+            method,
+            is_log,
+            forecasts,
+            loss,
+        }
     }
 
     /// Mean absolute error; of series that are mostly zero the root of the mean square, because zero itself has the least
@@ -473,20 +568,39 @@ impl Split {
         for (origin, row) in self.origins.iter().zip(forecasts) {
             for (f, x) in row.iter().zip(y.iter().skip(*origin)) {
                 if !x.is_nan() {
-                    sum += if is_square { (x - f).powi(2) } else { (x - f).abs() };
+                    sum += if is_square {
+                        (x - f).powi(2)
+                    } else {
+                        (x - f).abs()
+                    };
                     count += 1.0;
                 }
             }
         }
-        let mean = if count > 0.0 { sum / count } else { f64::INFINITY };
+        let mean = if count > 0.0 {
+            sum / count
+        } else {
+            f64::INFINITY
+        };
         if is_square { mean.sqrt() } else { mean }
     }
 }
 
 /// How much events have added so far: the mean error at their places, a little less with few of them.
-fn event_effect(values: &[f64], y: &[f64], series: &[f64], events: &[usize], model: Option<(&Model, &Split)>, is_log: bool) -> f64 {
-    let Some((model, split)) = model.filter(|_| !events.is_empty()) else { return 0.0 };
-    let Some(mut model) = fit(model.method, series, &model.profiles, NEWEST, split.ahead()) else { return 0.0 };
+fn event_effect(
+    values: &[f64],
+    y: &[f64],
+    series: &[f64],
+    events: &[usize],
+    model: Option<(&Model, &Split)>,
+    is_log: bool,
+) -> f64 {
+    let Some((model, split)) = model.filter(|_| !events.is_empty()) else {
+        return 0.0;
+    };
+    let Some(mut model) = fit(model.method, series, &model.profiles, NEWEST, split.ahead()) else {
+        return 0.0;
+    };
     let (mut sum, mut count) = (0.0, 0.0);
     for ((actual, masked), x) in values.iter().zip(y).zip(series) {
         if masked.is_nan() && !actual.is_nan() {
@@ -496,23 +610,42 @@ fn event_effect(values: &[f64], y: &[f64], series: &[f64], events: &[usize], mod
         }
         model.learn(*x);
     }
-    if count > 0.0 { sum / (count + 0.3) } else { 0.0 }
+    if count > 0.0 {
+        sum / (count + 0.3)
+    } else {
+        0.0
+    }
 }
 
 impl Forecast {
     /// The scale and the shape of past errors. Puts the scale into the first point, for want of a better place.
-    fn learn_errors(&mut self, split: &Split, forecasts: &[Vec<f64>], y: &[f64], growth: &[f64], is_log: bool) {
+    fn learn_errors(
+        &mut self,
+        split: &Split,
+        forecasts: &[Vec<f64>],
+        y: &[f64],
+        growth: &[f64],
+        is_log: bool,
+    ) {
         let mut shapes = Vec::new();
         for (origin, row) in split.origins.iter().zip(forecasts) {
             for ((f, x), g) in row.iter().zip(y.iter().skip(*origin)).zip(growth) {
                 if !x.is_nan() {
-                    let error = if is_log { (x.max(f64::MIN_POSITIVE) / f).ln() } else { x - f };
+                    let error = if is_log {
+                        (x.max(f64::MIN_POSITIVE) / f).ln()
+                    } else {
+                        x - f
+                    };
                     shapes.push(error.abs() / g.sqrt());
                 }
             }
         }
         let squares: f64 = shapes.iter().map(|z| z * z).sum();
-        let sigma = if shapes.is_empty() { 0.0 } else { (squares / shapes.len() as f64).sqrt() };
+        let sigma = if shapes.is_empty() {
+            0.0
+        } else {
+            (squares / shapes.len() as f64).sqrt()
+        };
         if sigma > 0.0 {
             for z in &mut shapes {
                 *z /= sigma;
@@ -526,10 +659,25 @@ impl Forecast {
         let carried = (1.0 - 1.0 / robust::mean(&seen).max(1.0)).max(0.0);
         self.freedom = (room / (1.0 + carried * (split.compared as f64 - 1.0))).max(2.0);
         self.shapes = shapes;
-        self.points.push(Point { value: 0.0, bounds: None, trend: 0.0, seasonal: 0.0, event: 0.0, sigma });
+        self.points.push(Point {
+            value: 0.0,
+            bounds: None,
+            trend: 0.0,
+            seasonal: 0.0,
+            event: 0.0,
+            sigma,
+        });
     }
 
-    fn draw(&mut self, models: &[Model], growth: &[f64], sigma: f64, end: usize, event: f64, options: &Options) {
+    fn draw(
+        &mut self,
+        models: &[Model],
+        growth: &[f64],
+        sigma: f64,
+        end: usize,
+        event: f64,
+        options: &Options,
+    ) {
         let width = width(&self.shapes, self.freedom, options.level);
         let count = models.len().max(1) as f64;
         let (floor, cap) = (self.floor, self.cap);
@@ -541,9 +689,14 @@ impl Forecast {
         let mut sums = vec![(0.0, 0.0); options.horizon];
         for model in models {
             // The last season itself is level and season in one.
-            let fixed = if let models::Core::Season { last, .. } = &model.core { Some(robust::mean(last)) } else { None };
+            let fixed = if let models::Core::Season { last, .. } = &model.core {
+                Some(robust::mean(last))
+            } else {
+                None
+            };
             let cores = model.core.path(options.horizon);
-            for ((sum, core), value) in sums.iter_mut().zip(cores).zip(model.path(options.horizon)) {
+            for ((sum, core), value) in sums.iter_mut().zip(cores).zip(model.path(options.horizon))
+            {
                 sum.0 += natural(fixed.unwrap_or(core)) / count;
                 sum.1 += natural(value) / count;
             }
@@ -551,7 +704,13 @@ impl Forecast {
         for (h, (trend, value)) in (1..).zip(sums) {
             let is_event = options.events.contains(&(end + h - 1));
             let event = if is_event { event } else { 0.0 };
-            let deviation = sigma * growth.get(h - 1).or(growth.last()).copied().unwrap_or(1.0).sqrt();
+            let deviation = sigma
+                * growth
+                    .get(h - 1)
+                    .or(growth.last())
+                    .copied()
+                    .unwrap_or(1.0)
+                    .sqrt();
             let half = width * deviation;
             let bounds = if self.is_multiplicative {
                 (value * (-half).exp() + event, value * half.exp() + event)
@@ -572,7 +731,9 @@ impl Forecast {
     /// With too few values to compare methods: the last one goes on, and errors grow as steps did.
     fn short(&mut self, y: &[f64], options: &Options) {
         let there: Vec<f64> = y.iter().copied().filter(|x| !x.is_nan()).collect();
-        let Some(last) = there.last().copied() else { return };
+        let Some(last) = there.last().copied() else {
+            return;
+        };
         let steps: Vec<f64> = there.array_windows::<2>().map(|[a, b]| b - a).collect();
         let sigma = (steps.iter().map(|d| d * d).sum::<f64>() / steps.len().max(1) as f64).sqrt();
         self.freedom = (steps.len() as f64).max(1.0);
@@ -629,13 +790,22 @@ pub fn backtest(
 ) -> Result<Vec<Backtest>, Error> {
     options.check()?;
     if origins == 0 || origins > 100 {
-        return Err(Error::option("origins", origins, "it is not a number of origins", "Ask for 1 to 100 origins."));
+        return Err(Error::option(
+            "origins",
+            origins,
+            "it is not a number of origins",
+            "Ask for 1 to 100 origins.",
+        ));
     }
     let n = values.len();
     let mut results = Vec::new();
     for k in (1..=origins).rev() {
-        let Some(origin) = n.checked_sub(k * options.horizon).filter(|o| *o >= FEWEST) else { continue };
-        let (Some(known), Some(future)) = (values.get(..origin), values.get(origin..)) else { continue };
+        let Some(origin) = n.checked_sub(k * options.horizon).filter(|o| *o >= FEWEST) else {
+            continue;
+        };
+        let (Some(known), Some(future)) = (values.get(..origin), values.get(origin..)) else {
+            continue;
+        };
         let answer = forecast(known, step, options, watch)?;
         let (mut smape, mut error, mut inside, mut count) = (0.0, 0.0, 0.0, 0.0);
         for (point, x) in answer.points.iter().zip(future) {
@@ -647,7 +817,9 @@ pub fn backtest(
                 smape += 200.0 * (x - point.value).abs() / size;
             }
             error += (x - point.value).abs();
-            inside += f64::from(u8::from(point.bounds.is_some_and(|(l, u)| l <= *x && *x <= u)));
+            inside += f64::from(u8::from(
+                point.bounds.is_some_and(|(l, u)| l <= *x && *x <= u),
+            ));
             count += 1.0;
         }
         if count > 0.0 {
@@ -656,7 +828,11 @@ pub fn backtest(
                 origin,
                 compared: future.len().min(options.horizon),
                 smape: smape / count,
-                mase: if scale > 0.0 { error / count / scale } else { f64::NAN },
+                mase: if scale > 0.0 {
+                    error / count / scale
+                } else {
+                    f64::NAN
+                },
                 coverage: inside / count,
                 method: answer.method_name(),
             });

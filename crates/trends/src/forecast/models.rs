@@ -58,15 +58,32 @@ pub enum Core {
     /// Level, and how fast it moves.
     Level { level: f64, alpha: f64 },
     /// Level and trend, which fades by `phi` a step.
-    Trend { level: f64, slope: f64, alpha: f64, beta: f64, phi: f64 },
+    Trend {
+        level: f64,
+        slope: f64,
+        alpha: f64,
+        beta: f64,
+        phi: f64,
+    },
     /// Level and a trend that stays.
     Drift { level: f64, drift: f64, alpha: f64 },
     /// A mean (or a line) and how much of the last distance from it is left a step later.
-    Revert { mean: f64, slope: f64, alpha: f64, rho: f64, distance: f64 },
+    Revert {
+        mean: f64,
+        slope: f64,
+        alpha: f64,
+        rho: f64,
+        distance: f64,
+    },
     /// The last season's values, by place, over `mean`.
     Season { last: Vec<f64>, at: usize },
     /// Chance of something, and how much.
-    Demand { chance: f64, size: f64, alpha: f64, beta: f64 },
+    Demand {
+        chance: f64,
+        size: f64,
+        alpha: f64,
+        beta: f64,
+    },
 }
 
 impl Core {
@@ -75,12 +92,24 @@ impl Core {
         let steps = h as f64;
         match self {
             Self::Level { level, .. } => *level,
-            Self::Trend { level, slope, phi, .. } => {
-                let reach = if *phi < 1.0 { phi * (1.0 - phi.powf(steps)) / (1.0 - phi) } else { steps };
+            Self::Trend {
+                level, slope, phi, ..
+            } => {
+                let reach = if *phi < 1.0 {
+                    phi * (1.0 - phi.powf(steps)) / (1.0 - phi)
+                } else {
+                    steps
+                };
                 level + slope * reach
             }
             Self::Drift { level, drift, .. } => level + drift * steps,
-            Self::Revert { mean, slope, rho, distance, .. } => mean + slope * steps + distance * rho.powf(steps),
+            Self::Revert {
+                mean,
+                slope,
+                rho,
+                distance,
+                ..
+            } => mean + slope * steps + distance * rho.powf(steps),
             Self::Season { last, at } => {
                 let length = last.len().max(1);
                 last.get((at + h - 1) % length).copied().unwrap_or(0.0)
@@ -92,7 +121,9 @@ impl Core {
     /// The values of so many steps ahead, without seasons.
     pub fn path(&self, steps: usize) -> Vec<f64> {
         match self {
-            Self::Trend { level, slope, phi, .. } => {
+            Self::Trend {
+                level, slope, phi, ..
+            } => {
                 let (mut reach, mut power) = (0.0, 1.0);
                 let next = |_| {
                     power *= phi;
@@ -101,7 +132,13 @@ impl Core {
                 };
                 (0..steps).map(next).collect()
             }
-            Self::Revert { mean, slope, rho, distance, .. } => {
+            Self::Revert {
+                mean,
+                slope,
+                rho,
+                distance,
+                ..
+            } => {
                 let (mut center, mut left) = (*mean, *distance);
                 let next = |_| {
                     center += slope;
@@ -123,19 +160,35 @@ impl Core {
                     *level += *alpha * (x - *level);
                 }
             }
-            Self::Trend { level, slope, alpha, beta, phi } => {
+            Self::Trend {
+                level,
+                slope,
+                alpha,
+                beta,
+                phi,
+            } => {
                 let expected = *level + *phi * *slope;
                 let error = if known { x - expected } else { 0.0 };
                 *level = expected + *alpha * error;
                 *slope = *phi * *slope + *beta * error;
             }
-            Self::Drift { level, drift, alpha } => {
+            Self::Drift {
+                level,
+                drift,
+                alpha,
+            } => {
                 *level += *drift;
                 if known {
                     *level += *alpha * (x - *level);
                 }
             }
-            Self::Revert { mean, slope, alpha, rho, distance } => {
+            Self::Revert {
+                mean,
+                slope,
+                alpha,
+                rho,
+                distance,
+            } => {
                 *mean += *slope;
                 if known {
                     *mean += *alpha * (x - *mean);
@@ -150,7 +203,12 @@ impl Core {
                 }
                 *at = (*at + 1) % last.len().max(1);
             }
-            Self::Demand { chance, size, alpha, beta } => {
+            Self::Demand {
+                chance,
+                size,
+                alpha,
+                beta,
+            } => {
                 if known {
                     let is_something = x != 0.0;
                     *chance += *beta * (f64::from(u8::from(is_something)) - *chance);
@@ -170,9 +228,15 @@ impl Core {
             result.push(total);
             let weight = match self {
                 Self::Level { alpha, .. } | Self::Drift { alpha, .. } => *alpha,
-                Self::Trend { alpha, beta, phi, .. } => {
+                Self::Trend {
+                    alpha, beta, phi, ..
+                } => {
                     let steps = h as f64;
-                    let reach = if *phi < 1.0 { phi * (1.0 - phi.powf(steps)) / (1.0 - phi) } else { steps };
+                    let reach = if *phi < 1.0 {
+                        phi * (1.0 - phi.powf(steps)) / (1.0 - phi)
+                    } else {
+                        steps
+                    };
                     alpha + beta * reach
                 }
                 Self::Revert { rho, alpha, .. } => alpha + (1.0 - alpha) * rho.powf(h as f64),
@@ -225,7 +289,13 @@ impl Model {
 
 /// Fits a method to values (NaN for gaps) whose seasons are known, and leaves it before the first of them: learning them
 /// all brings it to the end. None where there is too little.
-pub fn fit(method: Method, values: &[f64], profiles: &Profiles, newest: usize, ahead: usize) -> Option<Model> {
+pub fn fit(
+    method: Method,
+    values: &[f64],
+    profiles: &Profiles,
+    newest: usize,
+    ahead: usize,
+) -> Option<Model> {
     // Without their seasons, and of a long series the newest part only: parameters need no more.
     let skipped = values.len().saturating_sub(newest);
     let mut adjusted = vec![0.0; values.len()];
@@ -246,7 +316,10 @@ pub fn fit(method: Method, values: &[f64], profiles: &Profiles, newest: usize, a
         })
     };
     match method {
-        Method::Naive => plain(Core::Level { level: start, alpha: 1.0 }),
+        Method::Naive => plain(Core::Level {
+            level: start,
+            alpha: 1.0,
+        }),
         Method::SeasonalNaive => {
             let period = profiles.longest()?;
             let last: Vec<f64> = (0..period)
@@ -265,7 +338,14 @@ pub fn fit(method: Method, values: &[f64], profiles: &Profiles, newest: usize, a
         }
         Method::Smoothing => {
             let alpha = best_alpha(recent, 0.0, ahead)?.0;
-            with_gamma(plain(Core::Level { level: start, alpha })?, values, skipped)
+            with_gamma(
+                plain(Core::Level {
+                    level: start,
+                    alpha,
+                })?,
+                values,
+                skipped,
+            )
         }
         Method::Theta => {
             if count < 8 {
@@ -273,7 +353,15 @@ pub fn fit(method: Method, values: &[f64], profiles: &Profiles, newest: usize, a
             }
             let drift = 0.5 * line(&adjusted)?.1;
             let alpha = best_alpha(recent, drift, ahead)?.0;
-            with_gamma(plain(Core::Drift { level: start, drift, alpha })?, values, skipped)
+            with_gamma(
+                plain(Core::Drift {
+                    level: start,
+                    drift,
+                    alpha,
+                })?,
+                values,
+                skipped,
+            )
         }
         Method::Damped => {
             if count < 10 {
@@ -281,27 +369,70 @@ pub fn fit(method: Method, values: &[f64], profiles: &Profiles, newest: usize, a
             }
             let core = best_trend(recent, ahead)?;
             // Back to the beginning of the whole series.
-            let Core::Trend { alpha, beta, phi, .. } = core else { return None };
-            with_gamma(plain(Core::Trend { level: start, slope: 0.0, alpha, beta, phi })?, values, skipped)
+            let Core::Trend {
+                alpha, beta, phi, ..
+            } = core
+            else {
+                return None;
+            };
+            with_gamma(
+                plain(Core::Trend {
+                    level: start,
+                    slope: 0.0,
+                    alpha,
+                    beta,
+                    phi,
+                })?,
+                values,
+                skipped,
+            )
         }
         Method::Reverting => {
             if count < 10 {
                 return None;
             }
             let (alpha, rho) = best_reverting(recent, ahead)?;
-            with_gamma(plain(Core::Revert { mean: start_mean(&adjusted, alpha)?, slope: 0.0, alpha, rho, distance: 0.0 })?, values, skipped)
+            with_gamma(
+                plain(Core::Revert {
+                    mean: start_mean(&adjusted, alpha)?,
+                    slope: 0.0,
+                    alpha,
+                    rho,
+                    distance: 0.0,
+                })?,
+                values,
+                skipped,
+            )
         }
         Method::Line => {
             if count < 20 {
                 return None;
             }
             let (level, slope) = line(&adjusted)?;
-            let rests: Vec<f64> = adjusted.iter().enumerate().map(|(i, x)| x - level - slope * i as f64).collect();
+            let rests: Vec<f64> = adjusted
+                .iter()
+                .enumerate()
+                .map(|(i, x)| x - level - slope * i as f64)
+                .collect();
             let rho = lag_one(&rests);
-            with_gamma(plain(Core::Revert { mean: level - slope, slope, alpha: 0.0, rho, distance: 0.0 })?, values, skipped)
+            with_gamma(
+                plain(Core::Revert {
+                    mean: level - slope,
+                    slope,
+                    alpha: 0.0,
+                    rho,
+                    distance: 0.0,
+                })?,
+                values,
+                skipped,
+            )
         }
         Method::Intermittent => {
-            let some: Vec<f64> = values.iter().copied().filter(|x| !x.is_nan() && *x != 0.0).collect();
+            let some: Vec<f64> = values
+                .iter()
+                .copied()
+                .filter(|x| !x.is_nan() && *x != 0.0)
+                .collect();
             let all = values.iter().filter(|x| !x.is_nan()).count();
             if some.len() < 2 || all < 8 || values.iter().any(|x| *x < 0.0) {
                 return None;
@@ -311,7 +442,12 @@ pub fn fit(method: Method, values: &[f64], profiles: &Profiles, newest: usize, a
             let mut best: Option<(f64, Core)> = None;
             for alpha in [0.02, 0.1, 0.2] {
                 for beta in [0.02, 0.05, 0.1, 0.2] {
-                    let start = Core::Demand { chance, size, alpha, beta };
+                    let start = Core::Demand {
+                        chance,
+                        size,
+                        alpha,
+                        beta,
+                    };
                     let loss = squared_errors(start.clone(), values);
                     if best.as_ref().is_none_or(|(least, _)| loss < *least) {
                         best = Some((loss, start));
@@ -331,14 +467,28 @@ pub fn fit(method: Method, values: &[f64], profiles: &Profiles, newest: usize, a
 
 /// Median of the first values.
 fn start_level(adjusted: &[f64]) -> Option<f64> {
-    let mut first: Vec<f64> = adjusted.iter().copied().filter(|x| !x.is_nan()).take(5).collect();
+    let mut first: Vec<f64> = adjusted
+        .iter()
+        .copied()
+        .filter(|x| !x.is_nan())
+        .take(5)
+        .collect();
     crate::robust::median(&mut first)
 }
 
 fn start_mean(adjusted: &[f64], alpha: f64) -> Option<f64> {
     let count = if alpha > 0.0 { 50 } else { usize::MAX };
-    let some: Vec<f64> = adjusted.iter().copied().filter(|x| !x.is_nan()).take(count).collect();
-    if some.is_empty() { None } else { Some(crate::robust::mean(&some)) }
+    let some: Vec<f64> = adjusted
+        .iter()
+        .copied()
+        .filter(|x| !x.is_nan())
+        .take(count)
+        .collect();
+    if some.is_empty() {
+        None
+    } else {
+        Some(crate::robust::mean(&some))
+    }
 }
 
 fn squared_errors(mut core: Core, values: &[f64]) -> f64 {
@@ -356,7 +506,13 @@ fn squared_errors(mut core: Core, values: &[f64]) -> f64 {
 const LANES: usize = 8;
 
 /// Sums of squared errors so many steps ahead, of smoothing with a fixed drift.
-fn smoothing_losses(values: &[f64], start: f64, alphas: &[f64; LANES], drift: f64, ahead: usize) -> [f64; LANES] {
+fn smoothing_losses(
+    values: &[f64],
+    start: f64,
+    alphas: &[f64; LANES],
+    drift: f64,
+    ahead: usize,
+) -> [f64; LANES] {
     let mut levels = [start; LANES];
     let mut losses = [0.0; LANES];
     let rise = drift * ahead as f64;
@@ -399,7 +555,11 @@ fn best_alpha(values: &[f64], drift: f64, ahead: usize) -> Option<(f64, f64)> {
     let fine_losses = smoothing_losses(values, start, &fine, drift, ahead);
     let finest = least(&fine_losses)?;
     let (a, b) = (*losses.get(best)?, *fine_losses.get(finest)?);
-    Some(if b < a { (*fine.get(finest)?, b) } else { (*grid.get(best)?, a) })
+    Some(if b < a {
+        (*fine.get(finest)?, b)
+    } else {
+        (*grid.get(best)?, a)
+    })
 }
 
 /// Weights of the newest value for level and trend, and how fast the trend fades.
@@ -417,7 +577,11 @@ fn best_trend(values: &[f64], ahead: usize) -> Option<Core> {
             }
             let known = if x.is_nan() { 0.0 } else { 1.0 };
             let x = if x.is_nan() { 0.0 } else { *x };
-            for ((level, slope), (alpha, beta)) in levels.iter_mut().zip(&mut slopes).zip(alphas.iter().zip(betas)) {
+            for ((level, slope), (alpha, beta)) in levels
+                .iter_mut()
+                .zip(&mut slopes)
+                .zip(alphas.iter().zip(betas))
+            {
                 let expected = *level + phi * *slope;
                 let error = known * (x - expected);
                 *level = expected + alpha * error;
@@ -430,7 +594,8 @@ fn best_trend(values: &[f64], ahead: usize) -> Option<Core> {
     let mut consider = |alphas: &[f64; LANES], betas: &[f64; LANES], phi: f64| {
         let found = losses(alphas, betas, phi);
         if let Some(i) = least(&found)
-            && let (Some(loss), Some(alpha), Some(beta)) = (found.get(i), alphas.get(i), betas.get(i))
+            && let (Some(loss), Some(alpha), Some(beta)) =
+                (found.get(i), alphas.get(i), betas.get(i))
             && best.is_none_or(|b| *loss < b.0)
         {
             best = Some((*loss, *alpha, *beta, phi));
@@ -450,7 +615,13 @@ fn best_trend(values: &[f64], ahead: usize) -> Option<Core> {
         &around(beta, [0.4, 1.8, 0.4, 1.8, 0.4, 1.8, 0.4, 1.8]),
         phi,
     )?;
-    Some(Core::Trend { level: start, slope: 0.0, alpha, beta, phi })
+    Some(Core::Trend {
+        level: start,
+        slope: 0.0,
+        alpha,
+        beta,
+        phi,
+    })
 }
 
 fn best_reverting(values: &[f64], ahead: usize) -> Option<(f64, f64)> {
@@ -477,11 +648,21 @@ fn best_reverting(values: &[f64], ahead: usize) -> Option<(f64, f64)> {
             mean += alpha * distance;
             before = x - mean;
         }
-        let rho = if squares > 0.0 { (products / squares).clamp(0.0, 0.99) } else { 0.0 };
+        let rho = if squares > 0.0 {
+            (products / squares).clamp(0.0, 0.99)
+        } else {
+            0.0
+        };
         let left = rho.powf(ahead as f64);
         let mut loss = 0.0;
         for ((mean, distance), y) in known.iter().zip(values.iter().skip(ahead - 1)) {
-            let error = y - mean - if distance.is_nan() { 0.0 } else { left * distance };
+            let error = y
+                - mean
+                - if distance.is_nan() {
+                    0.0
+                } else {
+                    left * distance
+                };
             loss += if error.is_nan() { 0.0 } else { error * error };
         }
         if best.is_none_or(|(least, ..)| loss < least) {
@@ -499,7 +680,11 @@ fn lag_one(rests: &[f64]) -> f64 {
             squares += a * a;
         }
     }
-    if squares > 0.0 { (products / squares).clamp(0.0, 0.99) } else { 0.0 }
+    if squares > 0.0 {
+        (products / squares).clamp(0.0, 0.99)
+    } else {
+        0.0
+    }
 }
 
 /// Least squares; level at place 0 and slope.

@@ -38,13 +38,19 @@ impl Profiles {
 
     /// All seasons together at the next place.
     pub fn now(&self) -> f64 {
-        self.periods.iter().map(|p| p.offsets.get(p.next).copied().unwrap_or(0.0)).sum()
+        self.periods
+            .iter()
+            .map(|p| p.offsets.get(p.next).copied().unwrap_or(0.0))
+            .sum()
     }
 
     /// All seasons together at the next places, added to what is there.
     pub fn add_to(&self, values: &mut [f64]) {
         for profile in &self.periods {
-            for (slot, offset) in values.iter_mut().zip(profile.offsets.iter().cycle().skip(profile.next)) {
+            for (slot, offset) in values
+                .iter_mut()
+                .zip(profile.offsets.iter().cycle().skip(profile.next))
+            {
                 *slot += offset;
             }
         }
@@ -72,7 +78,11 @@ impl Profiles {
 
     /// Learns profiles from values of equal steps, NaN for gaps.
     pub fn learn(values: &[f64], periods: &[usize]) -> Self {
-        let periods: Vec<usize> = periods.iter().copied().filter(|p| *p >= 2 && *p * 2 <= values.len()).collect();
+        let periods: Vec<usize> = periods
+            .iter()
+            .copied()
+            .filter(|p| *p >= 2 && *p * 2 <= values.len())
+            .collect();
         let Some(full) = filled(values).filter(|_| !periods.is_empty()) else {
             return Self::none();
         };
@@ -84,7 +94,9 @@ impl Profiles {
         let mut profiles: Vec<Vec<f64>> = periods.iter().map(|p| vec![0.0; *p]).collect();
         for _ in 0..if periods.len() > 1 { PASSES } else { 1 } {
             for i in 0..profiles.len() {
-                let Some(period) = profiles.get(i).map(Vec::len) else { continue };
+                let Some(period) = profiles.get(i).map(Vec::len) else {
+                    continue;
+                };
                 let mut alone = rest.clone();
                 for (j, other) in profiles.iter().enumerate() {
                     if i != j {
@@ -99,7 +111,12 @@ impl Profiles {
                 }
             }
         }
-        Self { periods: profiles.into_iter().map(|offsets| Profile { offsets, next: 0 }).collect() }
+        Self {
+            periods: profiles
+                .into_iter()
+                .map(|offsets| Profile { offsets, next: 0 })
+                .collect(),
+        }
     }
 }
 
@@ -142,7 +159,12 @@ fn profile(rest: &[f64], period: usize) -> Vec<f64> {
     if cycles < 2 {
         return centered(all);
     }
-    let half = |k: usize| -> Vec<f64> { halves.iter().map(|h| h.get(k).copied().map_or(0.0, mean)).collect() };
+    let half = |k: usize| -> Vec<f64> {
+        halves
+            .iter()
+            .map(|h| h.get(k).copied().map_or(0.0, mean))
+            .collect()
+    };
     let (odd, even) = (half(0), half(1));
     let mut best = (f64::INFINITY, 0);
     for reach in [0, 1, 2, 4, 8, 16, 32] {
@@ -150,20 +172,37 @@ fn profile(rest: &[f64], period: usize) -> Vec<f64> {
             break;
         }
         let (a, b) = (smooth(&odd, reach), smooth(&even, reach));
-        let wrong: f64 = a.iter().zip(&even).map(|(x, y)| (x - y).powi(2)).sum::<f64>()
-            + b.iter().zip(&odd).map(|(x, y)| (x - y).powi(2)).sum::<f64>();
+        let wrong: f64 = a
+            .iter()
+            .zip(&even)
+            .map(|(x, y)| (x - y).powi(2))
+            .sum::<f64>()
+            + b.iter()
+                .zip(&odd)
+                .map(|(x, y)| (x - y).powi(2))
+                .sum::<f64>();
         // Less smoothing unless more is clearly better.
         if wrong < best.0 * 0.99 {
             best = (wrong, reach);
         }
     }
-    let (odd, even) = (centered(smooth(&odd, best.1)), centered(smooth(&even, best.1)));
+    let (odd, even) = (
+        centered(smooth(&odd, best.1)),
+        centered(smooth(&even, best.1)),
+    );
     // What the halves have in common is the season; the rest is noise, of which the whole has half as much.
     let common: f64 = odd.iter().zip(&even).map(|(a, b)| a * b).sum();
     let all_variance: f64 = odd.iter().chain(&even).map(|a| a * a).sum::<f64>() / 2.0;
-    let agreement = if all_variance > 0.0 { (common / all_variance).clamp(0.0, 1.0) } else { 0.0 };
+    let agreement = if all_variance > 0.0 {
+        (common / all_variance).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     let trust = 2.0 * agreement / (1.0 + agreement);
-    centered(smooth(&all, best.1)).into_iter().map(|x| trust * x).collect()
+    centered(smooth(&all, best.1))
+        .into_iter()
+        .map(|x| trust * x)
+        .collect()
 }
 
 fn centered(mut result: Vec<f64>) -> Vec<f64> {
