@@ -67,11 +67,16 @@ def forecasts(db) -> None:
         print(f"{PYTHON} is not there: see the head of this file")
     else:
         values = [y for (y,) in db.execute("SELECT y FROM hourly ORDER BY ts").fetchall()]
-        done = subprocess.run([PYTHON, "-c", THEIRS], input=json.dumps(values), capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [PYTHON, "-c", THEIRS], input=json.dumps(values), capture_output=True, text=True, check=True
+        )
         theirs = json.loads(done.stdout.splitlines()[-1])
         # Again, after them: neither profits from a quiet moment.
         ours = Times(ours.all + timed(lambda: db.execute(FORECAST).fetchall(), runs=50).all)
-        for name, alternative, promised in (("prophet", "Prophet", 100), ("ets", "statsforecast AutoETS", 20)):
+        for name, alternative, promised in (
+            ("prophet", "Prophet", 100),
+            ("ets", "statsforecast AutoETS", 20),
+        ):
             other = Times(theirs[name])
             table.row("forecast()", ours, other, alternative)
             table.figure("", f"{other.median / ours.median:.0f} times faster", f"promised {promised}")
@@ -80,11 +85,21 @@ def forecasts(db) -> None:
 
 def stream(db) -> None:
     table = Table(f"anomaly_score() OVER, {POINTS:,} values")
-    db.execute(f"CREATE TEMP TABLE points AS SELECT i, random() + sin(i / 100.0) AS x FROM generate_series(1, {POINTS}) AS i")
+    db.execute(
+        f"CREATE TEMP TABLE points AS SELECT i, random() + sin(i / 100.0) AS x FROM generate_series(1, {POINTS}) AS i"
+    )
     db.execute("ANALYZE points")
     # Without the sort both share the scan and the window.
-    ours = timed(lambda: db.execute("SELECT max(s) FROM (SELECT analytics.anomaly_score(x) OVER (ROWS UNBOUNDED PRECEDING) AS s FROM points) AS q").fetchall())
-    theirs = timed(lambda: db.execute("SELECT max(s) FROM (SELECT avg(x) OVER (ROWS UNBOUNDED PRECEDING) AS s FROM points) AS q").fetchall())
+    ours = timed(
+        lambda: db.execute(
+            "SELECT max(s) FROM (SELECT analytics.anomaly_score(x) OVER (ROWS UNBOUNDED PRECEDING) AS s FROM points) AS q"
+        ).fetchall()
+    )
+    theirs = timed(
+        lambda: db.execute(
+            "SELECT max(s) FROM (SELECT avg(x) OVER (ROWS UNBOUNDED PRECEDING) AS s FROM points) AS q"
+        ).fetchall()
+    )
     table.row("one pass", ours, theirs, "avg() OVER", items=POINTS)
     table.show()
 
@@ -92,7 +107,9 @@ def stream(db) -> None:
 def refresh(db) -> None:
     """The same new hour, after a month and after a year of history."""
     table = Table(f"refresh_trends(), {SERIES:,} series of one workspace")
-    workspace = db.execute("INSERT INTO analytics.workspaces (name) VALUES ('bench') RETURNING workspace_id").fetchone()[0]
+    workspace = db.execute(
+        "INSERT INTO analytics.workspaces (name) VALUES ('bench') RETURNING workspace_id"
+    ).fetchone()[0]
     agents = max(SERIES // 5, 1)
     taken = []
     for label, first, last in (("after 60 days", 305, 365), ("after a year", 0, 305)):
@@ -117,7 +134,9 @@ def refresh(db) -> None:
         )
         hour = "2026-01-01 00:30+00" if label == "after 60 days" else "2026-01-01 01:30+00"
         times = timed(
-            lambda hour=hour: db.execute("SELECT * FROM analytics.refresh_trends(max_series => 1000000, as_of => %s)", [hour]).fetchall(),
+            lambda hour=hour: db.execute(
+                "SELECT * FROM analytics.refresh_trends(max_series => 1000000, as_of => %s)", [hour]
+            ).fetchall(),
             runs=1,
             warm_up=0,
         )

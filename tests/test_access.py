@@ -31,7 +31,17 @@ FIXED = {
         "agent_runs": "completed",
         "execution_queue": "queued",
         "agent_optimization_suggestions": "active",
+        "anomaly_rules": "ok",
     },
+    "metric": "runs",
+    "method": "auto",
+    "sensitivity": 0.5,
+    "severity": "low",
+    "anomaly_type": "point",
+    "direction": "up",
+    "detected_for": "2026-01-01 00:00+00",
+    "window_start": "2026-01-01 00:00+00",
+    "window_end": "2026-01-02 00:00+00",
     "time_zone": "UTC",
     "lifecycle_state": "production",
     "error_category": "unknown",
@@ -88,7 +98,7 @@ def relations(db: Database, kinds: str = "rpvm") -> list[tuple[str, bool]]:
 
 def fill(db: Database, workspace: str) -> None:
     """A marked row in every table that has a workspace_id, parents first; two runs, in different partitions."""
-    first = ["analytics.workspaces", "analytics.agents", "analytics.agent_runs"]
+    first = ["analytics.workspaces", "analytics.agents", "analytics.agent_runs", "analytics.anomaly_rules"]
     tables = [
         name
         for (name,) in db.rows(

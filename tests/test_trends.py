@@ -35,7 +35,9 @@ def base(db):
 
 def detected(database, times, values, *options) -> list[tuple]:
     marks = "".join(", %s" for _ in options)
-    return database.rows(f"SELECT * FROM detect_anomalies(%s, %s::float8[]{marks})", [times, values, *options])
+    return database.rows(
+        f"SELECT * FROM detect_anomalies(%s, %s::float8[]{marks})", [times, values, *options]
+    )
 
 
 # --------------------------------------------------------------------------------------------------- real data
@@ -49,7 +51,9 @@ def nab_scores(folder: Path, shared_data: Path) -> dict[str, float]:
         capture_output=True,
         text=True,
     )
-    return {line.split()[0]: float(line.rsplit(":", 1)[1]) for line in run.stdout.splitlines() if "fixed" in line}
+    return {
+        line.split()[0]: float(line.rsplit(":", 1)[1]) for line in run.stdout.splitlines() if "fixed" in line
+    }
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,9 @@ def test_forecasts_beat_prophet(base, shared_data, name, horizon, origins, seaso
     errors = []
     for k in range(origins, 0, -1):
         cut = len(times) - k * horizon
-        rows = base.rows("SELECT ts, value FROM forecast(%s, %s::float8[], %s)", [times[:cut], values[:cut], horizon])
+        rows = base.rows(
+            "SELECT ts, value FROM forecast(%s, %s::float8[], %s)", [times[:cut], values[:cut], horizon]
+        )
         assert [ts for ts, _ in rows] == times[cut : cut + horizon]
         known = np.array(values[:cut], dtype=float)
         scale = np.nanmean(np.abs(known[season:] - known[:-season]))
@@ -137,7 +143,10 @@ def test_trend_agrees_with_definitions(base):
         pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
         tau = sum(np.sign(values[j] - values[i]) for i, j in pairs) / len(pairs)
         slope = np.median([(values[j] - values[i]) / (j - i) for i, j in pairs]) * 24
-        row = base.rows("SELECT tau, slope_per_day, num_vals FROM trend_test(%s, %s::float8[])", [HOURS[:n], values.tolist()])[0]
+        row = base.rows(
+            "SELECT tau, slope_per_day, num_vals FROM trend_test(%s, %s::float8[])",
+            [HOURS[:n], values.tolist()],
+        )[0]
         assert row == (pytest.approx(tau), pytest.approx(slope), n)
 
 
@@ -176,7 +185,9 @@ def test_a_window_scores_each_partition_by_its_past(base):
         "CREATE TEMP TABLE walk AS SELECT g, i, ('x' || substr(md5(g || ' ' || i), 1, 6))::bit(24)::int / 16777216.0"
         " + CASE WHEN i = 300 THEN 50 ELSE 0 END AS x FROM generate_series(1, 5) AS g, generate_series(1, 400) AS i"
     )
-    query = "SELECT g, i, anomaly_score(x) OVER (PARTITION BY g ORDER BY i) FROM walk WHERE i <= %s ORDER BY g, i"
+    query = (
+        "SELECT g, i, anomaly_score(x) OVER (PARTITION BY g ORDER BY i) FROM walk WHERE i <= %s ORDER BY g, i"
+    )
     whole = base.rows(query, [400])
     part = base.rows(query, [350])
     assert part == [row for row in whole if row[1] <= 350]
@@ -253,7 +264,11 @@ def test_strange_values_are_gaps(base):
     for place, bad in ((10, math.nan), (20, math.inf), (30, -math.inf)):
         strange[place] = bad
         gaps[place] = None
-    for query in ("detect_anomalies(%s, %s::float8[])", "forecast(%s, %s::float8[], 5)", "decompose(%s, %s::float8[])"):
+    for query in (
+        "detect_anomalies(%s, %s::float8[])",
+        "forecast(%s, %s::float8[], 5)",
+        "decompose(%s, %s::float8[])",
+    ):
         sql = f"SELECT * FROM {query}"
         assert base.rows(sql, [HOURS[:60], strange]) == base.rows(sql, [HOURS[:60], gaps])
 
@@ -264,8 +279,12 @@ def test_nothing_and_little_have_answers(base):
         rows = detected(base, HOURS[:n], values)
         assert [row[5] for row in rows] == [None] * n
         assert not any(row[6] for row in rows)
-        assert len(base.rows("SELECT * FROM forecast(%s, %s::float8[], 3)", [HOURS[:n], values])) == (3 if n else 0)
-        assert base.value("SELECT direction FROM trend_test(%s, %s::float8[])", [HOURS[:n], values]) == "unknown"
+        assert len(base.rows("SELECT * FROM forecast(%s, %s::float8[], 3)", [HOURS[:n], values])) == (
+            3 if n else 0
+        )
+        assert (
+            base.value("SELECT direction FROM trend_test(%s, %s::float8[])", [HOURS[:n], values]) == "unknown"
+        )
     assert base.rows("SELECT * FROM detect_anomalies(NULL, NULL)") == []
     nothing = [None] * 30
     assert not any(row[6] for row in detected(base, HOURS[:30], nothing))
@@ -304,7 +323,9 @@ def test_metric_series_equals_raw_rows(base, busy):
     for refreshed in (False, True):
         if refreshed:
             base.execute("CALL refresh_all()")
-            base.execute("DELETE FROM agent_runs WHERE started_at >= '2026-01-05 10:00+00' AND started_at < '2026-01-05 11:00+00'")
+            base.execute(
+                "DELETE FROM agent_runs WHERE started_at >= '2026-01-05 10:00+00' AND started_at < '2026-01-05 11:00+00'"
+            )
         for metric, raw in {
             "runs": "count(*)",
             "failed_runs": "count(*) FILTER (WHERE status = 'failed')",
@@ -313,16 +334,17 @@ def test_metric_series_equals_raw_rows(base, busy):
             "active_users": "count(DISTINCT user_id)",
             "p95_runtime": "percentile_cont(0.95) WITHIN GROUP (ORDER BY runtime_seconds)",
         }.items():
-            sql = raw.replace("count(*)", "count(r.run_id)")
+            nothing = 0 if metric in ("runs", "failed_runs", "credits", "active_users") else None
             expected = base.rows(
-                f"SELECT g, ({sql})::float8 FROM generate_series(timestamptz '2026-01-01 00:00+00', '2026-01-30 23:00+00', '1 hour') AS g"
-                " LEFT JOIN agent_runs AS r ON r.workspace_id = %s AND r.started_at >= g AND r.started_at < g + interval '1 hour'"
-                " GROUP BY g ORDER BY g",
-                [busy],
+                "SELECT g, coalesce(x, %s) FROM generate_series(timestamptz '2026-01-01 00:00+00', '2026-01-30 23:00+00', '1 hour') AS g"
+                f" LEFT JOIN (SELECT date_bin('1 hour', started_at, 'epoch') AS h, ({raw})::float8 AS x FROM agent_runs"
+                " WHERE workspace_id = %s GROUP BY 1) AS r ON r.h = g ORDER BY g",
+                [nothing, busy],
             )
             for agent in (None, AGENT):
                 found = base.rows(
-                    "SELECT * FROM metric_series(%s, %s, '-infinity', %s, agent_id => %s)", [busy, metric, AS_OF, agent]
+                    "SELECT * FROM metric_series(%s, %s, '-infinity', %s, agent_id => %s)",
+                    [busy, metric, AS_OF, agent],
                 )
                 assert [ts for ts, _ in found] == [ts for ts, _ in expected]
                 for (ts, a), (_, b) in zip(found, expected, strict=True):
@@ -330,7 +352,9 @@ def test_metric_series_equals_raw_rows(base, busy):
 
 
 def test_patterns_are_named(base, busy):
-    rows = base.rows("SELECT pattern_type, window_start FROM execution_patterns(%s, '30d', as_of => %s)", [busy, AS_OF])
+    rows = base.rows(
+        "SELECT pattern_type, window_start FROM execution_patterns(%s, '30d', as_of => %s)", [busy, AS_OF]
+    )
     found = {(pattern, int((start - START).total_seconds() / 3600)) for pattern, start in rows}
     assert ("burst", 500) in found
     assert ("failure_surge", 600) in found
@@ -349,7 +373,9 @@ def test_metric_forecasts_stay_in_range(base, busy):
         assert abs(value - (22 + 10 * math.sin(i * math.pi / 12))) < 5
         assert 0 <= above <= by <= 1
     assert rows[6][4] > 0.9 > 0.1 > rows[18][4]
-    rates = base.rows("SELECT lower, upper FROM forecast_metric(%s, 'success_rate', as_of => %s)", [busy, AS_OF])
+    rates = base.rows(
+        "SELECT lower, upper FROM forecast_metric(%s, 'success_rate', as_of => %s)", [busy, AS_OF]
+    )
     assert all(0 <= lower <= upper <= 1 for lower, upper in rates)
 
 
@@ -373,18 +399,29 @@ def test_refresh_is_incremental_and_goes_on_after_a_failure(base, busy):
     evaluated, found, failed, remaining = base.rows("SELECT * FROM refresh_trends(as_of => %s)", [early])[0]
     assert (evaluated, failed, remaining) == (1, 1, 1)
     assert found >= 2
-    assert base.rows("SELECT status, error_code FROM anomaly_rules WHERE rule_id = %s", [broken]) == [("failed", "22023")]
-    hours = {int((ts - START).total_seconds() / 3600) for (ts,) in base.rows("SELECT detected_for FROM anomaly_detections")}
+    assert base.rows("SELECT status, error_code FROM anomaly_rules WHERE rule_id = %s", [broken]) == [
+        ("failed", "22023")
+    ]
+    hours = {
+        int((ts - START).total_seconds() / 3600)
+        for (ts,) in base.rows("SELECT detected_for FROM anomaly_detections")
+    }
     assert {500, 501} <= hours
     base.execute("DELETE FROM anomaly_rules WHERE rule_id = %s", [broken])
     # Nothing is new, so nothing is done.
     assert base.rows("SELECT * FROM refresh_trends(as_of => %s)", [early]) == [(0, 0, 0, 0)]
     before = base.rows("SELECT * FROM anomaly_detections ORDER BY detected_for")
-    assert base.rows("SELECT evaluated, failed FROM refresh_trends(%s, as_of => %s)", [busy, AS_OF]) == [(1, 0)]
+    assert base.rows("SELECT evaluated, failed FROM refresh_trends(%s, as_of => %s)", [busy, AS_OF]) == [
+        (1, 0)
+    ]
     after = base.rows("SELECT * FROM anomaly_detections ORDER BY detected_for")
     assert [row for row in after if row[2] < early] == before
     assert any(int((row[2] - START).total_seconds() / 3600) == 650 for row in after)
-    assert base.value("SELECT direction FROM trend_analysis WHERE rule_id = %s", [rule]) in ("none", "up", "down")
+    assert base.value("SELECT direction FROM trend_analysis WHERE rule_id = %s", [rule]) in (
+        "none",
+        "up",
+        "down",
+    )
 
 
 def test_anomalies_are_acknowledged_by_admins_only(base, busy, make_role):
@@ -397,7 +434,9 @@ def test_anomalies_are_acknowledged_by_admins_only(base, busy, make_role):
     stranger = base.workspace("stranger")
     as_viewer = base.connect(viewer)
     assert as_viewer.execute("SELECT count(*) FROM analytics.anomaly_detections").fetchone()[0] > 0
-    rows = as_viewer.execute("SELECT count(*) FROM analytics.detect_metric_anomalies(%s, 'runs', as_of => %s)", [busy, AS_OF])
+    rows = as_viewer.execute(
+        "SELECT count(*) FROM analytics.detect_metric_anomalies(%s, 'runs', as_of => %s)", [busy, AS_OF]
+    )
     assert rows.fetchone()[0] > 0
     for call in (
         "SELECT analytics.acknowledge_anomaly(%s, %s, %s)",
@@ -409,7 +448,11 @@ def test_anomalies_are_acknowledged_by_admins_only(base, busy, make_role):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             as_viewer.execute(call, arguments)
     as_admin = base.connect(admin)
-    assert as_admin.execute("SELECT analytics.acknowledge_anomaly(%s, %s, %s, 'a release')", [busy, rule, when]).fetchone() == (True,)
-    assert as_admin.execute("SELECT analytics.acknowledge_anomaly(%s, %s, %s)", [busy, rule, when]).fetchone() == (False,)
+    assert as_admin.execute(
+        "SELECT analytics.acknowledge_anomaly(%s, %s, %s, 'a release')", [busy, rule, when]
+    ).fetchone() == (True,)
+    assert as_admin.execute(
+        "SELECT analytics.acknowledge_anomaly(%s, %s, %s)", [busy, rule, when]
+    ).fetchone() == (False,)
     row = base.rows("SELECT acknowledged_by, note FROM anomaly_detections WHERE acknowledged_at IS NOT NULL")
     assert row == [(admin, "a release")]

@@ -120,8 +120,9 @@ fn pieces(
     loop {
         watch.check()?;
         let changes: Vec<Change> = bounds
-            .array_windows::<3>()
-            .filter_map(|[a, b, c]| {
+            .windows(3)
+            .filter_map(|three| {
+                let [a, b, c] = three else { return None };
                 let (left, right) = (tame.get(*a..*b)?, tame.get(*b..*c)?);
                 let (before, after) = (robust::mean(left), robust::mean(right));
                 let own = |piece: &[f64], center: f64| -> f64 {
@@ -144,9 +145,10 @@ fn pieces(
         let weakest = changes
             .iter()
             .filter(|c| c.strength < CLEAR)
-            .min_by(|a, b| a.strength.total_cmp(&b.strength));
+            .min_by(|a, b| a.strength.total_cmp(&b.strength))
+            .map(|c| c.at);
         match weakest {
-            Some(weakest) => bounds.retain(|cut| *cut == 0 || cut * block != weakest.at),
+            Some(weakest) => bounds.retain(|cut| *cut == 0 || cut * block != weakest),
             None => return Ok(changes),
         }
     }

@@ -245,10 +245,12 @@ fn peaks(values: &[f64], watch: &dyn Watch) -> Result<Vec<usize>, Error> {
         .collect();
     let correlation = autocorrelation(&d, n / 2, watch)?;
     let mut peaks: Vec<(usize, f64)> = correlation
-        .array_windows::<3>()
+        .windows(3)
         .enumerate()
-        .filter(|(_, [a, b, c])| b > a && b >= c && *b > 0.1)
-        .map(|(i, [_, b, _])| (i + 1, *b))
+        .filter_map(|(i, three)| match three {
+            [a, b, c] if b > a && b >= c && *b > 0.1 => Some((i + 1, *b)),
+            _ => None,
+        })
         .collect();
     peaks.sort_by(|a, b| b.1.total_cmp(&a.1));
     peaks.truncate(CANDIDATES);
@@ -256,6 +258,9 @@ fn peaks(values: &[f64], watch: &dyn Watch) -> Result<Vec<usize>, Error> {
 }
 
 /// Autocorrelation at lags 0 to `most`, by the Fourier transform.
+///
+/// # Errors
+/// When interrupted.
 pub fn autocorrelation(values: &[f64], most: usize, watch: &dyn Watch) -> Result<Vec<f64>, Error> {
     let n = values.len();
     let mean = robust::mean(values);

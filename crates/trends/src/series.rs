@@ -81,8 +81,8 @@ impl Series {
         let mut order: Vec<(i64, usize)> = times.iter().copied().zip(0..).collect();
         order.sort_unstable();
         let sorted: Vec<i64> = order.iter().map(|(time, _)| *time).collect();
-        if let Some([_, again]) = sorted.array_windows::<2>().find(|[a, b]| a == b) {
-            return Err(Error::DuplicateTime(*again));
+        if let Some((_, again)) = neighbours(&sorted).find(|(a, b)| a == b) {
+            return Err(Error::DuplicateTime(again));
         }
         let Some(start) = sorted.first().copied() else {
             return Ok(Self {
@@ -163,10 +163,13 @@ pub fn is_measurement(x: f64) -> bool {
     x.abs() <= crate::stream::LARGEST
 }
 
+fn neighbours(sorted: &[i64]) -> impl Iterator<Item = (i64, i64)> {
+    sorted.iter().copied().zip(sorted.iter().copied().skip(1))
+}
+
 fn step_of(sorted: &[i64]) -> Step {
-    let mut distances: Vec<i64> = sorted
-        .array_windows::<2>()
-        .map(|[a, b]| b.saturating_sub(*a))
+    let mut distances: Vec<i64> = neighbours(sorted)
+        .map(|(a, b)| b.saturating_sub(a))
         .collect();
     distances.sort_unstable();
     if let Some(months) = months_of(sorted, &distances) {
@@ -209,9 +212,8 @@ fn months_of(sorted: &[i64], distances: &[i64]) -> Option<i64> {
     if !is_same {
         return None;
     }
-    let mut months: Vec<i64> = sorted
-        .array_windows::<2>()
-        .map(|[a, b]| month_of(*b) - month_of(*a))
+    let mut months: Vec<i64> = neighbours(sorted)
+        .map(|(a, b)| month_of(b) - month_of(a))
         .collect();
     months.sort_unstable();
     months.first().copied().filter(|m| *m >= 1)

@@ -386,10 +386,11 @@ impl Stream {
         x: f64,
         look: impl FnOnce(&Self) -> B,
     ) -> Option<(f64, usize, Option<B>)> {
-        if !(x.abs() <= LARGEST) {
+        if x.is_nan() || x.abs() > LARGEST {
             self.skip();
             return None;
         }
+        let view = (self.seen >= WARM_UP as u64).then(|| look(self));
         let seasonal = self.season.expected();
         if !self.season.profile.is_empty() {
             let level = if self.seen == 0 { x } else { self.medium };
@@ -397,11 +398,10 @@ impl Stream {
         }
         self.season.advance();
         let x = x - seasonal;
-        let judged = if self.seen >= WARM_UP as u64 {
-            let view = look(self);
+        let judged = if view.is_some() {
             self.seen += 1;
             let (log_p, index) = self.step(x);
-            (log_p, index, Some(view))
+            (log_p, index, view)
         } else {
             if let Some(slot) = usize::try_from(self.seen)
                 .ok()

@@ -86,7 +86,7 @@ pub fn trend(values: &[f64], confidence: f64, watch: &dyn Watch) -> Result<Optio
     Ok(Some(Trend {
         slope,
         slope_lower: at((pairs - width) / 2.0 - 1.0),
-        slope_upper: at((pairs + width) / 2.0),
+        slope_upper: at(f64::midpoint(pairs, width)),
         intercept,
         tau: score as f64 / pairs,
         p_value,

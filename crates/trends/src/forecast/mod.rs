@@ -734,7 +734,11 @@ impl Forecast {
         let Some(last) = there.last().copied() else {
             return;
         };
-        let steps: Vec<f64> = there.array_windows::<2>().map(|[a, b]| b - a).collect();
+        let steps: Vec<f64> = there
+            .iter()
+            .zip(there.iter().skip(1))
+            .map(|(a, b)| b - a)
+            .collect();
         let sigma = (steps.iter().map(|d| d * d).sum::<f64>() / steps.len().max(1) as f64).sqrt();
         self.freedom = (steps.len() as f64).max(1.0);
         self.shapes.clear();

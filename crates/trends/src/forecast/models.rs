@@ -674,7 +674,7 @@ fn best_reverting(values: &[f64], ahead: usize) -> Option<(f64, f64)> {
 
 fn lag_one(rests: &[f64]) -> f64 {
     let (mut products, mut squares) = (0.0, 0.0);
-    for [a, b] in rests.array_windows::<2>() {
+    for (a, b) in rests.iter().zip(rests.iter().skip(1)) {
         if !a.is_nan() && !b.is_nan() {
             products += a * b;
             squares += a * a;
