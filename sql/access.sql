@@ -149,6 +149,9 @@ AS $$
         ('admin',  'UPDATE', 'analytics.agent_dependencies'),
         ('admin',  'INSERT', 'analytics.agent_health_daily'),
         ('admin',  'UPDATE', 'analytics.agent_health_daily'),
+        ('admin',  'INSERT', 'analytics.anomaly_rules'),
+        ('admin',  'UPDATE', 'analytics.anomaly_rules'),
+        ('admin',  'UPDATE', 'analytics.anomaly_detections'),
         ('owner',  'UPDATE', 'analytics.workspaces')
     ) AS v (access_level, privilege, object_name)
     JOIN pg_class AS c ON c.oid = to_regclass(v.object_name) AND c.relrowsecurity
@@ -175,6 +178,7 @@ AS $$
                WHEN p.proname IN ('set_version_alias', 'deploy_version', 'finish_deployment', 'rollback_deployment',
                                   'record_agent_health') THEN 'admin'
                WHEN p.proname IN ('configure_lifecycle') THEN 'owner'
+               WHEN p.proname IN ('access_report', 'watch_metric', 'acknowledge_anomaly') THEN 'admin'
                WHEN p.proname IN ('grant_access', 'revoke_access') THEN 'owner'
                ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
@@ -187,6 +191,7 @@ AS $$
                             'refresh_progress', 'rollup_status', 'rebuild_rollup', 'verify_rollups',
                             'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status',
                             'refresh_leaderboards', 'refresh_suggestions')
+                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status', 'refresh_trends')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
@@ -213,6 +218,10 @@ AS $$
                         'default_lifecycle_states', 'default_lifecycle_transitions', 'default_lifecycle_guards',
                         'run_measures', 'evaluate_guards', 'require_version', 'require_window', 'judged_deployments',
                         'moves', 'check_dependencies', 'replace_lifecycle')
+                        'known_agents', 'hours_between', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
+                        'require_level', 'change_member', 'reads_everything', 'mask_json_text',
+                        'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
+                        'user_usage_buckets', 'error_summary_buckets', 'series_window')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

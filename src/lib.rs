@@ -29,6 +29,7 @@ mod settings;
 mod setup;
 mod subtransaction;
 mod tokens;
+mod trends;
 mod workspaces;
 
 ::pgrx::pg_module_magic!(name, version);
@@ -233,6 +234,17 @@ extension_sql_file!(
         lifecycle::requests::request_transition,
         lifecycle::requests::approve_transition,
         lifecycle::requests::reject_transition,
+    "../sql/trends.sql",
+    name = "trends_sql",
+        trends::detect_anomalies,
+        trends::detect_group_anomalies,
+        trends::outliers,
+        trends::forecast,
+        trends::backtest,
+        trends::decompose_series,
+        trends::seasonal_periods,
+        trends::change_points,
+        trends::trend_test,
     ]
 );
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);

@@ -49,6 +49,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(9, "0009", "suggestions"),
     migration!(10, "0010", "leaderboards"),
     migration!(11, "0011", "lifecycle"),
+    migration!(12, "0012", "trends"),
     migration!(13, "0013", "execution"),
 ];
 

@@ -33,7 +33,17 @@ FIXED = {
         "agent_optimization_suggestions": "active",
         "agent_deployments": "in_progress",
         "lifecycle_requests": "pending",
+        "anomaly_rules": "ok",
     },
+    "metric": "runs",
+    "method": "auto",
+    "sensitivity": 0.5,
+    "severity": "low",
+    "anomaly_type": "point",
+    "direction": "up",
+    "detected_for": "2026-01-01 00:00+00",
+    "window_start": "2026-01-01 00:00+00",
+    "window_end": "2026-01-02 00:00+00",
     "time_zone": "UTC",
     "lifecycle_state": "production",
     "error_category": "unknown",
@@ -126,6 +136,7 @@ def fill(db: Database, workspace: str) -> None:
             "lifecycle_requests",
         )
     ]
+    first = ["analytics.workspaces", "analytics.agents", "analytics.agent_runs", "analytics.anomaly_rules"]
     tables = [
         name
         for (name,) in db.rows(
