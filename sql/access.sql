@@ -178,7 +178,7 @@ AS $$
                WHEN p.proname IN ('set_version_alias', 'deploy_version', 'finish_deployment', 'rollback_deployment',
                                   'record_agent_health') THEN 'admin'
                WHEN p.proname IN ('configure_lifecycle') THEN 'owner'
-               WHEN p.proname IN ('access_report', 'watch_metric', 'acknowledge_anomaly') THEN 'admin'
+               WHEN p.proname IN ('watch_metric', 'acknowledge_anomaly') THEN 'admin'
                WHEN p.proname IN ('grant_access', 'revoke_access') THEN 'owner'
                ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
@@ -190,8 +190,7 @@ AS $$
                             'refresh', 'refresh_all', 'refresh_materialized_views', 'refresh_agent_analytics_summary',
                             'refresh_progress', 'rollup_status', 'rebuild_rollup', 'verify_rollups',
                             'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status',
-                            'refresh_leaderboards', 'refresh_suggestions')
-                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status', 'refresh_trends')
+                            'refresh_leaderboards', 'refresh_suggestions', 'refresh_trends')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
@@ -205,7 +204,7 @@ AS $$
       AND p.proname IN ('refuse', 'refuse_argument', 'require_schema', 'require_workspace', 'require_agent',
                         'known_agents', 'hours_between', 'resolve_window', 'is_time_zone', 'is_valid_run',
                         'sketch_histogram', 'level_rank', 'require_level', 'change_member', 'reads_everything',
-                        'mask_json_text', 'run_text', 'run_metadata', 'series_spans', 'series_zone', 'series_window',
+                        'mask_json_text', 'run_text', 'run_metadata', 'series_spans', 'series_zone', 'series_window', 'trend_window',
                         'execution_series', 'describe_seconds', 'concurrency', 'seconds_long', 'score_between',
                         'active_agents', 'zone_of', 'time_spans', 'finite_window', 'agent_differences', 'rank_test',
                         'require_agent_or_all', 'suggested_fix', 'error_fingerprint', 'agent_measures',
@@ -218,10 +217,6 @@ AS $$
                         'default_lifecycle_states', 'default_lifecycle_transitions', 'default_lifecycle_guards',
                         'run_measures', 'evaluate_guards', 'require_version', 'require_window', 'judged_deployments',
                         'moves', 'check_dependencies', 'replace_lifecycle')
-                        'known_agents', 'hours_between', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
-                        'require_level', 'change_member', 'reads_everything', 'mask_json_text',
-                        'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
-                        'user_usage_buckets', 'error_summary_buckets', 'series_window')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

@@ -187,7 +187,7 @@ $$;
 COMMENT ON FUNCTION analytics.metric_series(uuid, text, timestamptz, timestamptz, interval, uuid, uuid, text) IS
     'A metric over time, from rollups, exact: ts (start of each step of 1 hour or 1 day, UTC) and value, from the first step at or after from_time that has anything to the last one that ends by to_time. Nothing happened: 0 for counts and amounts, NULL for shares and measures. Of a workspace, or narrowed to an agent, a user (by days) or a model. Errors: 22023 unknown workspace, agent, metric or step, a metric that is not known of what it is narrowed to.';
 
-CREATE FUNCTION analytics_internal.series_window(timeframe text, step interval, as_of timestamptz,
+CREATE FUNCTION analytics_internal.trend_window(timeframe text, step interval, as_of timestamptz,
                                                  OUT window_start timestamptz, OUT window_end timestamptz)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -207,7 +207,7 @@ BEGIN
                          ELSE '-infinity' END;
 END
 $$;
-COMMENT ON FUNCTION analytics_internal.series_window(text, interval, timestamptz) IS
+COMMENT ON FUNCTION analytics_internal.trend_window(text, interval, timestamptz) IS
     'The time that series of a timeframe cover: whole steps, without the one that is not over at as_of. Errors: 22023 unknown timeframe or step.';
 
 CREATE FUNCTION analytics.detect_metric_anomalies(
@@ -220,7 +220,7 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT a.ts, a.value, a.expected, a.lower, a.upper, a.score, a.is_anomaly, a.direction, a.severity, a.kind, a.reason
-    FROM analytics_internal.series_window($3, $5, $11) AS w
+    FROM analytics_internal.trend_window($3, $5, $11) AS w
     CROSS JOIN LATERAL (
         SELECT array_agg(s.ts ORDER BY s.ts) AS times, array_agg(s.value ORDER BY s.ts) AS series
         FROM analytics.metric_series($1, $2, w.window_start, w.window_end, $5, $4, $8, $9) AS s
@@ -243,7 +243,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT f.ts, f.value, f.lower, f.upper, f.trend, f.seasonal, f.probability_above,
            max(f.probability_above) OVER (ORDER BY f.step), f.chosen_method
-    FROM analytics_internal.series_window($4, $6, $12) AS w
+    FROM analytics_internal.trend_window($4, $6, $12) AS w
     CROSS JOIN LATERAL (
         SELECT array_agg(s.ts ORDER BY s.ts) AS times, array_agg(s.value ORDER BY s.ts) AS series
         FROM analytics.metric_series($1, $2, w.window_start, w.window_end, $6, $5, $9, $10) AS s
@@ -268,7 +268,7 @@ AS $$
     SELECT w.window_start, w.window_end, t.direction, t.slope_per_day, t.slope_lower, t.slope_upper, t.tau, t.p_value,
            s.current_value, s.previous_value, (s.current_value - s.previous_value) / nullif(s.previous_value, 0),
            ARRAY(SELECT p.period FROM analytics.seasonal_periods(s.times, s.series) AS p ORDER BY p.period)
-    FROM analytics_internal.series_window($3, $5, $9) AS w
+    FROM analytics_internal.trend_window($3, $5, $9) AS w
     CROSS JOIN LATERAL (
         SELECT array_agg(s.ts ORDER BY s.ts) FILTER (WHERE s.ts >= w.window_start) AS times,
                array_agg(s.value ORDER BY s.ts) FILTER (WHERE s.ts >= w.window_start) AS series,
@@ -295,7 +295,7 @@ AS $$
     WITH found AS (
         SELECT m.metric, a.ts, a.value, a.expected, a.score, a.direction, a.severity, a.reason,
                a.ts - row_number() OVER (PARTITION BY m.metric, a.direction ORDER BY a.ts) * interval '1 hour' AS island
-        FROM analytics_internal.series_window($2, '1 hour', $5) AS w
+        FROM analytics_internal.trend_window($2, '1 hour', $5) AS w
         CROSS JOIN (VALUES ('runs'), ('failed_runs'), ('p95_runtime')) AS m (metric)
         -- What is usual is learned from a month, or from the whole timeframe where that is longer.
         CROSS JOIN LATERAL (

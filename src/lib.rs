@@ -234,8 +234,15 @@ extension_sql_file!(
         lifecycle::requests::request_transition,
         lifecycle::requests::approve_transition,
         lifecycle::requests::reject_transition,
+    ]
+);
+extension_sql_file!(
     "../sql/trends.sql",
     name = "trends_sql",
+    requires = [
+        "rollup_sql",
+        "access_sql",
+        "agents_sql",
         trends::detect_anomalies,
         trends::detect_group_anomalies,
         trends::outliers,

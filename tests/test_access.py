@@ -134,9 +134,9 @@ def fill(db: Database, workspace: str) -> None:
             "agent_versions",
             "agent_deployments",
             "lifecycle_requests",
+            "anomaly_rules",
         )
     ]
-    first = ["analytics.workspaces", "analytics.agents", "analytics.agent_runs", "analytics.anomaly_rules"]
     tables = [
         name
         for (name,) in db.rows(

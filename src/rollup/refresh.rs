@@ -287,9 +287,7 @@ fn take(client: &mut SpiClient, only: Option<&Rollup>, max_buckets: i32) -> Opti
             return take_keys(client, name, max_buckets).map(Work::Keys);
         };
         // Should a workspace of the same id be there again, the log has the hours of its rows, too.
-        if let Some(workspace) = range.workspace
-            && !super::time::mutated(19)
-        {
+        if let Some(workspace) = range.workspace {
             return Some(Work::Gone(workspace));
         }
         if range.upper.saturating_sub(range.lower) <= DAY {
@@ -365,11 +363,6 @@ fn take_keys(client: &mut SpiClient, only: Option<&str>, max_buckets: i32) -> Op
                SELECT pg_catalog.array_agg(t.workspace_id), pg_catalog.array_agg(t.agent_id),
                       pg_catalog.array_agg(t.bucket), pg_catalog.array_agg(t.sources)
                FROM taken AS t";
-    let sql = &if super::time::mutated(6) {
-        sql.replacen("WHERE n.number <= $2))", "WHERE n.number <= $2 + 1))", 1)
-    } else {
-        sql.to_owned()
-    };
     let most = i64::from(max_buckets);
     let row = run(
         client,
@@ -459,7 +452,6 @@ fn compute_levels(
 ) -> Vec<Outcome> {
     rollup
         .levels()
-        .filter(|level| !(super::time::mutated(7) && level.width == DAY && rollup.days.is_some()))
         .map(|level| {
             let started = Instant::now();
             let (statement, arguments) = work.statement(client, rollup, level, floors);
