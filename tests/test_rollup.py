@@ -95,6 +95,17 @@ def test_each_table_is_captured_under_its_number(db):
         db.execute("TRUNCATE analytics_internal.rollup_changes")
 
 
+def test_several_tables_of_one_hour(db):
+    """The second is noted although the hour of the agent is known already."""
+    workspace = db.workspace()
+    error = "INSERT INTO analytics.agent_errors (workspace_id, agent_id, error_type, occurred_at) VALUES (%s, %s, 'E', %s)"
+    with db.connect(autocommit=False) as writer:
+        writer.execute(RUN, [workspace, AGENT, START])
+        writer.execute(error, [workspace, AGENT, START])
+        writer.execute(RUN, [workspace, AGENT, START])
+    assert db.rows("SELECT sources FROM analytics_internal.rollup_changes") == [(3,)]
+
+
 def test_rows_that_arrive_by_replication(db):
     """Its workers fire only triggers that are enabled ALWAYS or for replicas."""
     workspace = db.workspace()
