@@ -109,7 +109,12 @@ def ingestion(db: psycopg.Connection, table: Table) -> None:
 
 
 def load(db: psycopg.Connection, first: int, last: int) -> None:
-    """Runs of a thousand agents, evenly: the last 30 days hold the first SMALL, each further SMALL lies before."""
+    """Runs of a thousand agents, evenly: the last 30 days hold the first SMALL, each further SMALL lies before.
+
+    Loaded without capture, as a range that has changed: the refresh then computes day by day.
+    """
+    capture(db, False)
+    ((began,),) = db.execute("SELECT now()").fetchall()
     for start in range(first, last, 250_000):
         db.execute(f"""
             INSERT INTO analytics.agent_runs (workspace_id, agent_id, user_id, status, started_at, runtime_seconds,
@@ -119,6 +124,13 @@ def load(db: psycopg.Connection, first: int, last: int) -> None:
                 date_trunc('hour', now()) - (n::float8 / {SMALL}) * interval '30 days', 0.1 + (n * 7919 % 10007) / 100.0,
                 0.25, 1000
             FROM generate_series({start} + 1, {min(start + 250_000, last)}) AS n""")  # fmt: skip
+    capture(db, True)
+    db.execute(
+        "INSERT INTO analytics_internal.rollup_changes (sources, bucket, until)"
+        " SELECT 1, date_bin('1 day', min(started_at), 'epoch'), date_bin('1 day', max(started_at), 'epoch') + interval '1 day'"
+        " FROM analytics.agent_runs WHERE created_at >= %s",
+        [began],
+    )
     while db.execute("SELECT DISTINCT status FROM analytics.refresh(50000)").fetchall() != [("clean",)]:
         pass
     db.execute("VACUUM ANALYZE")

@@ -206,7 +206,7 @@ COMMENT ON FUNCTION analytics_internal.refresh_lock() IS 'The advisory lock that
 
 ALTER FUNCTION analytics.refresh(integer, text) SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION analytics.refresh(integer, text) IS
-    'Computes anew the hours and days that have changed, this transaction''s own changes included, at most max_buckets hours of agents (1 to 1,000,000, default 5,000) or one day of everything, in this transaction. One row per table: object, status (refreshed; failed, with error_code and error_message, and tried again later; clean: nothing had changed; locked: another session is refreshing, nothing was done), bucket_count, read_count, written_count and removed_count rows, duration_seconds. triggered_by goes into refresh_log. Answers are exact with and without it; it makes them fast. For the owner of the tables. Errors: 22023 argument out of range, 55000 setup() has not run.';
+    'Computes anew the hours and days that have changed, this transaction''s own changes included, at most max_buckets hours of agents (1 to 1,000,000, default 5,000) or one day of everything, in this transaction. One row per table: object, status (refreshed; failed, with error_code and error_message, and tried again later; waiting: failed before and not tried yet; clean: nothing had changed; locked: another session is refreshing, nothing was done), bucket_count, read_count, written_count and removed_count rows, duration_seconds. triggered_by goes into refresh_log. Answers are exact with and without it; it makes them fast. For the owner of the tables. Errors: 22023 argument out of range, 55000 setup() has not run.';
 
 CREATE FUNCTION analytics_internal.try_step(step text, triggered_by text, max_buckets integer DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql
@@ -222,7 +222,7 @@ BEGIN
             PERFORM analytics.ensure_partitions();
             RETURN 'done';
         WHEN 'refresh' THEN
-            RETURN (SELECT CASE WHEN bool_or(r.status IN ('refreshed', 'failed')) THEN 'refreshed' ELSE min(r.status) END
+            RETURN (SELECT CASE WHEN bool_or(r.status IN ('refreshed', 'failed', 'waiting')) THEN 'refreshed' ELSE min(r.status) END
                     FROM analytics.refresh(max_buckets, triggered_by) AS r);
         WHEN 'views' THEN
             PERFORM analytics.refresh_materialized_views(triggered_by);
@@ -280,7 +280,7 @@ DECLARE
     done record;
 BEGIN
     LOOP
-        SELECT bool_or(r.status IN ('refreshed', 'failed')) AS goes_on, bool_or(r.status = 'locked') AS is_locked INTO done
+        SELECT bool_or(r.status IN ('refreshed', 'failed', 'waiting')) AS goes_on, bool_or(r.status = 'locked') AS is_locked INTO done
         FROM analytics.refresh() AS r;
         EXIT WHEN NOT done.goes_on OR done.is_locked;
     END LOOP;

@@ -95,6 +95,30 @@ def test_each_table_is_captured_under_its_number(db):
         db.execute("TRUNCATE analytics_internal.rollup_changes")
 
 
+def test_rows_that_arrive_by_replication(db):
+    """Its workers fire only triggers that are enabled ALWAYS or for replicas."""
+    workspace = db.workspace()
+    applier = db.connect(options="-c session_replication_role=replica")
+    applier.execute(RUN, [workspace, AGENT, START])
+    for table, column in (
+        ("agent_errors", "occurred_at"),
+        ("agent_user_feedback", "created_at"),
+        ("execution_queue", "queued_at"),
+    ):
+        value = {"agent_errors": ", error_type", "agent_user_feedback": ", rating"}.get(table, "")
+        more = ", '1'" if value else ""
+        applier.execute(
+            f"INSERT INTO analytics.{table} (workspace_id, agent_id, {column}{value}) VALUES (%s, %s, %s{more})",
+            [workspace, AGENT, START],
+        )
+    applier.execute("UPDATE analytics.execution_queue SET started_at = queued_at")
+    sources = "SELECT bit_or(sources) FROM analytics_internal.rollup_changes"
+    assert db.value(sources) == 31
+    refresh(db.connection)
+    applier.execute("TRUNCATE analytics.execution_queue")
+    assert db.value(sources) == 24
+
+
 @pytest.mark.parametrize("ends_with", ["COMMIT", "ROLLBACK"])
 def test_prepared_transaction(db, ends_with):
     workspace = db.workspace()

@@ -13,8 +13,8 @@ import pytest
 from rollup_oracle import FIXED_START, Actor, Oracle, prepare, recent_start, refresh
 
 FIRST = int(os.environ.get("SHADOWER_ORACLE_FIRST", "0"))
-SEEDS = int(os.environ.get("SHADOWER_ORACLE_SEEDS", "8"))
-STEPS = int(os.environ.get("SHADOWER_ORACLE_STEPS", "300"))
+SEEDS = int(os.environ.get("SHADOWER_ORACLE_SEEDS", "9"))
+STEPS = int(os.environ.get("SHADOWER_ORACLE_STEPS", "200"))
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))

@@ -73,12 +73,21 @@ sql_functions! {
             let event = (*data).tg_event & pg_sys::TRIGGER_EVENT_OPMASK;
             if event == pg_sys::TRIGGER_EVENT_TRUNCATE {
                 let source = source_of((*data).tg_trigger);
-                CHANGES.with_borrow_mut(|changes| changes.everything |= source);
+                CHANGES.with_borrow_mut(|changes| {
+                    if !super::time::mutated(4) {
+                        changes.everything |= source;
+                    }
+                });
             } else if !CHANGES.with_borrow(|changes| changes.is_off) {
                 let relation = (*data).tg_relation;
                 let columns = columns_of(relation, (*data).tg_trigger);
                 let is_insert = event == pg_sys::TRIGGER_EVENT_INSERT;
-                let old = (!is_insert).then_some((*data).tg_trigtuple);
+                let is_delete = event == pg_sys::TRIGGER_EVENT_DELETE;
+                if is_delete && super::time::mutated(2) {
+                    return pg_sys::Datum::null();
+                }
+                let old = (!is_insert && !(super::time::mutated(1) && !is_delete))
+                    .then_some((*data).tg_trigtuple);
                 let new = match event {
                     pg_sys::TRIGGER_EVENT_INSERT => Some((*data).tg_trigtuple),
                     pg_sys::TRIGGER_EVENT_UPDATE => Some((*data).tg_newtuple),
@@ -198,6 +207,7 @@ unsafe fn note_rows(
         let (old_time, new_time) = (old.and_then(time), new.and_then(time));
         if let Some(time) = new_time
             && time < limits.floor
+            && !super::time::mutated(20)
             && old_time != new_time
         {
             raise_too_old(relation, columns, time, limits.floor)
@@ -219,7 +229,8 @@ unsafe fn time_of(
     relation: pg_sys::Relation,
     columns: &Columns,
 ) -> Option<i64> {
-    columns.times.into_iter().flatten().find_map(|column| {
+    let most = if super::time::mutated(5) { 1 } else { 2 };
+    columns.times.into_iter().flatten().take(most).find_map(|column| {
         let mut is_null = false;
         // SAFETY: as required of the caller.
         let datum =
@@ -292,7 +303,7 @@ fn note(bucket: Bucket, source: Sources) {
     let is_full = CHANGES.with_borrow_mut(|changes| {
         if let Some((last, sources)) = &changes.last
             && *last == bucket
-            && sources & source == source
+            && (sources & source == source || super::time::mutated(3))
         {
             return false;
         }

@@ -190,7 +190,7 @@ fn whole_buckets(question: &Question, changed: &mut Changed) -> (i64, i64) {
     }
     if question.by_minutes {
         // Older minutes are not kept.
-        from = from.max(floor(statement_start(), HOUR).saturating_sub(MINUTES_KEPT));
+        from = if super::time::mutated(14) { from } else { from }.max(if super::time::mutated(14) { from } else { MINUS_INFINITY }).max(if super::time::mutated(14) { from } else { floor(statement_start(), HOUR).saturating_sub(MINUTES_KEPT) });
         to = to.max(from);
     }
     let within = |(lower, upper): &(i64, i64)| ((*lower).max(from), (*upper).min(to));
@@ -198,7 +198,7 @@ fn whole_buckets(question: &Question, changed: &mut Changed) -> (i64, i64) {
         .ranges
         .iter()
         .map(within)
-        .chain([(question.from, from.min(question.to)), (to, question.to)])
+        .chain([(question.from, from.min(question.to)), (to, if super::time::mutated(10) { to } else { question.to })])
         .filter(|(lower, upper)| lower < upper)
         .collect();
     ranges.sort_unstable();
@@ -240,6 +240,7 @@ fn changed(question: &Question) -> Changed {
         let wanted = question.agent_id.as_ref().map(|agent| agent.as_bytes());
         for (bucket, changed_sources) in buckets {
             if changed_sources & sources != 0
+                && !super::time::mutated(9)
                 && bucket.workspace_id == *workspace
                 && wanted.is_none_or(|agent| bucket.agent_id == *agent)
             {
@@ -253,7 +254,7 @@ fn changed(question: &Question) -> Changed {
         }
     });
     let logged = as_role(owner(), || {
-        if sources & RUNS.bit != 0 {
+        if sources & RUNS.bit != 0 && !super::time::mutated(12) {
             changed.ranges.extend(changed_ranges().into_iter().map(day));
         }
         read_logged(question, sources)
@@ -261,7 +262,9 @@ fn changed(question: &Question) -> Changed {
     for entry in logged {
         match entry.until {
             Some(until) => {
-                changed.ranges.push(day((entry.bucket, until)));
+                if !super::time::mutated(17) {
+                    changed.ranges.push(day((entry.bucket, until)));
+                }
                 changed.is_another |= entry.of_workspace;
             }
             None => {

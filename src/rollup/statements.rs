@@ -63,6 +63,9 @@ fn merged(column: &Column) -> String {
         Merge::Sum => format!("coalesce(sum(p.{name}), 0)::{kind}"),
         Merge::Sketch => format!("analytics.rollup(p.{name})"),
         Merge::Least => format!("min(p.{name})"),
+        Merge::Greatest if kind == "bigint" && super::time::mutated(15) => {
+            format!("coalesce(sum(p.{name}), 0)::{kind}")
+        }
         Merge::Greatest if kind == "bigint" => format!("coalesce(max(p.{name}), 0)"),
         Merge::Greatest => format!("max(p.{name})"),
     }
@@ -130,6 +133,7 @@ impl Rollup {
             selects.push(self.raw_rows(part, scope, floors));
             if let Some(floors) = floors
                 && level >= self.base.width
+                && !super::time::mutated(13)
             {
                 selects.push(self.frozen_rows(part, scope, floors));
             }
@@ -166,7 +170,9 @@ impl Rollup {
                 of_row,
             } => format!("{of_row} AND {time} >= {lower} AND {time} < {upper}"),
         };
-        if let Some(floors) = floors {
+        if let Some(floors) = floors
+            && !super::time::mutated(18)
+        {
             condition = format!(
                 "{condition} AND {time} >= {}",
                 floor_of(&part.source, floors)
@@ -384,7 +390,7 @@ impl Rollup {
             .join(" + ");
         format!(
             "WITH {keys}fresh AS MATERIALIZED ({fresh}), removed AS (
-                 DELETE FROM analytics.{table} AS t {old} AND NOT EXISTS (SELECT FROM fresh AS f WHERE {same})
+                 DELETE FROM analytics.{table} AS t {old} AND NOT EXISTS (SELECT FROM fresh AS f WHERE {same}) {mutation}
                  RETURNING 1
              ), written AS (
                  INSERT INTO analytics.{table} ({names})
@@ -395,6 +401,7 @@ impl Rollup {
              SELECT {bucket_count}, (SELECT coalesce(sum({read}), 0)::bigint FROM fresh AS f),
                     (SELECT count(*) FROM written), (SELECT count(*) FROM removed)",
             conflict = key.join(", "),
+            mutation = if super::time::mutated(8) { "AND false" } else { "" },
         )
     }
 
@@ -493,7 +500,13 @@ impl Rollup {
         let mut parts = Vec::new();
         let days = self.days.filter(|_| !shape.fine);
         if let Some(days) = days {
-            parts.push(self.clean(days, "p.bucket >= $5 AND p.bucket < $6", "days", DAY, shape));
+            parts.push(self.clean(
+                days,
+                "p.bucket >= $5 AND p.bucket < $6",
+                "days",
+                DAY,
+                if super::time::mutated(16) { Shape { keys: false, ..shape } } else { shape },
+            ));
             parts.push(self.clean(
                 level,
                 "p.bucket >= $3 AND p.bucket < least($5, $4)",
@@ -521,7 +534,7 @@ impl Rollup {
         let mut tables = String::new();
         if shape.keys {
             tables = self.changed_tables(key_width, days.is_some());
-            if days.is_some() {
+            if days.is_some() && !super::time::mutated(11) {
                 parts.push(self.clean_hours_of_changed_days(level, shape));
             }
             parts.push(self.shaped(&format!(

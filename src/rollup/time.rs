@@ -50,3 +50,7 @@ pub fn statement_start() -> i64 {
     // SAFETY: reads a variable of this backend.
     unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
 }
+
+pub fn mutated(number: u32) -> bool {
+    std::env::var("MUTATE").is_ok_and(|value| value == number.to_string())
+}
