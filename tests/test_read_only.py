@@ -10,7 +10,7 @@ READS = [
     f"SELECT total_runs FROM analytics.agent_performance('{WORKSPACE}', '{AGENT}', 'all')",
     "SELECT * FROM analytics.window_bounds('7d')",
     f"SELECT analytics.execution_metrics('{WORKSPACE}')",
-    f"SELECT * FROM analytics.execution_realtime('{WORKSPACE}')",
+    f"SELECT running_runs, recent_runs FROM analytics.execution_realtime('{WORKSPACE}')",
     f"SELECT * FROM analytics.execution_concurrency('{WORKSPACE}')",
     f"SELECT * FROM analytics.queue_depth('{WORKSPACE}')",
     "SELECT * FROM analytics.list_workspaces()",
