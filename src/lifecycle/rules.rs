@@ -161,7 +161,7 @@ pub fn lock_rules(workspace: pgrx::Uuid, exclusive: bool) {
     let (high, low) = bytes.split_at(8);
     let word = |part: &[u8]| {
         part.iter()
-            .fold(0_i64, |key, byte| key << 8 | i64::from(*byte))
+            .fold(0_i64, |key, byte| (key << 8) | i64::from(*byte))
     };
     // Another key than that of other locks on the same workspace.
     let key = word(high) ^ word(low).rotate_left(17) ^ 0x6c69_6665;

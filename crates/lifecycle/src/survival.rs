@@ -52,7 +52,7 @@ pub fn kaplan_meier(observations: &[(f64, bool)], confidence: f64) -> Result<Vec
             ci_high: 1.0,
         });
     }
-    for same in sorted.chunk_by(|a, b| a.0 == b.0) {
+    for same in sorted.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
         let events = same.iter().filter(|observation| observation.1).count();
         let (n, d) = (at_risk as f64, events as f64);
         survival *= 1.0 - d / n;
@@ -122,6 +122,7 @@ pub struct LogRank {
 ///
 /// # Errors
 /// Lengths that differ, a bad duration, fewer than two groups, groups that cannot be compared.
+#[allow(clippy::many_single_char_names)] // those of the books
 pub fn log_rank(
     observations: &[(f64, bool)],
     group: &[usize],
@@ -148,7 +149,7 @@ pub fn log_rank(
     }
     let mut excess = vec![0.0_f64; free];
     let mut covariance = vec![vec![0.0_f64; free]; free];
-    for same in sorted.chunk_by(|a, b| a.0.0 == b.0.0) {
+    for same in sorted.chunk_by(|a, b| a.0.0.total_cmp(&b.0.0).is_eq()) {
         let mut ended = vec![0.0_f64; groups];
         let mut gone = vec![0.0_f64; groups];
         for ((_, event), g) in same {
