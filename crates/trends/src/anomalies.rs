@@ -15,6 +15,7 @@ use crate::distributions::{
     chi_squared_above, normal_above, student_above, student_quantile_above,
 };
 use crate::error::{Error, Watch};
+use crate::forecast::without_outliers;
 use crate::robust;
 use crate::seasons;
 use crate::series::Step;
@@ -253,15 +254,17 @@ pub fn detect(
     if count < FEWEST {
         return Ok(verdicts);
     }
+    // What is usual is learned without single values that are impossibly far off: they would leak into their neighbours.
+    let clean = without_outliers(values, &[], false);
     let periods = match &options.periods {
         Some(periods) => periods.clone(),
         None if options.detector == Detector::Streaming => Vec::new(),
-        None => seasons::seasons(values, step, watch)?
+        None => seasons::seasons(&clean, step, watch)?
             .iter()
             .map(|s| s.period)
             .collect(),
     };
-    let parts = decompose(values, &periods, true, watch)?;
+    let parts = decompose(&clean, &periods, true, watch)?;
     let mut seasonal = vec![0.0; values.len()];
     for season in &parts.seasons {
         for (sum, s) in seasonal.iter_mut().zip(season) {
@@ -299,7 +302,8 @@ pub fn detect(
     match detector {
         Detector::LevelShift => by_changes(&flat, &changes, limit, &mut verdicts),
         Detector::Robust => {
-            by_distance(&parts.trend, &parts.remainder, floor, limit, &mut verdicts);
+            let remainder: Vec<f64> = flat.iter().zip(&parts.trend).map(|(x, t)| x - t).collect();
+            by_distance(&parts.trend, &remainder, floor, limit, &mut verdicts);
         }
         _ => by_stream(&flat, floor, limit, watch, &mut verdicts)?,
     }

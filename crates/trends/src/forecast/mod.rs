@@ -369,7 +369,11 @@ fn is_intermittent(values: &[f64]) -> bool {
 }
 
 /// Single values that are impossibly far from their neighbours are gaps, so that they do not bend everything that comes.
-fn without_outliers(values: &[f64], periods: &[usize], is_intermittent: bool) -> Vec<f64> {
+pub(crate) fn without_outliers(
+    values: &[f64],
+    periods: &[usize],
+    is_intermittent: bool,
+) -> Vec<f64> {
     if is_intermittent {
         return values.to_vec();
     }
