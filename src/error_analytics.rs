@@ -4,11 +4,16 @@ use pgrx::prelude::*;
 
 #[pg_extern(schema = "analytics_internal", immutable, parallel_safe, cost = 1000)]
 fn error_fingerprint(
-    error_type: &str,
-    error_category: &str,
+    error_type: Option<&str>,
+    error_category: Option<&str>,
     error_message: Option<&str>,
-) -> String {
-    ::error_analytics::fingerprint(error_type, error_category, error_message)
+) -> Option<String> {
+    // NULL for NULL, so that the table says which of its columns must not be.
+    Some(::error_analytics::fingerprint(
+        error_type?,
+        error_category?,
+        error_message,
+    ))
 }
 
 #[pg_extern(immutable, strict, parallel_safe, cost = 1000)]

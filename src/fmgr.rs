@@ -156,7 +156,9 @@ impl Call {
         // SAFETY: Postgres calls such a function with a place for its result, and raises an error where it did not.
         unsafe {
             pg_sys::InitMaterializedSRF(self.0, 0);
-            let result = (*self.0).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+            // Nodes are aligned for any type; the untyped step says so to the compiler.
+            let result = (*self.0).resultinfo.cast::<std::ffi::c_void>();
+            let result = result.cast::<pg_sys::ReturnSetInfo>();
             (*self.0).isnull = true;
             Rows((*result).setResult)
         }

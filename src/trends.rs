@@ -59,7 +59,7 @@ fn or_raise<T>(result: Result<T, Error>) -> T {
 
 fn shown(micros: i64) -> String {
     TimestampWithTimeZone::try_from(micros)
-        .map_or_else(|_| micros.to_string(), |t| t.to_iso_string())
+        .map_or_else(|_| micros.to_string(), ToIsoString::to_iso_string)
 }
 
 fn refuse(
@@ -765,12 +765,11 @@ fn accumulate_score(call: Call, period: impl FnOnce() -> usize) -> pg_sys::Datum
 impl Scored {
     #[inline]
     fn take(&mut self, value: Option<f64>) {
-        self.score = match value {
-            Some(value) => self.stream.push(value),
-            None => {
-                self.stream.skip();
-                None
-            }
+        self.score = if let Some(value) = value {
+            self.stream.push(value)
+        } else {
+            self.stream.skip();
+            None
         };
     }
 }
@@ -780,7 +779,8 @@ sql_functions! {
 
     fn anomaly_score_seasonal_transition(call) {
         accumulate_score(call, || {
-            let period = call.datum(2).map(|datum| datum.value() as i32);
+            // SAFETY: the SQL declares the argument as integer.
+            let period = call.datum(2).and_then(|datum| unsafe { i32::from_datum(datum, false) });
             match period.and_then(|p| usize::try_from(p).ok()) {
                 Some(period) if (2..=LONGEST_PERIOD).contains(&period) => period,
                 _ => refuse(
@@ -821,9 +821,7 @@ mod tests {
             &trends::forecast::Options::new(24),
             &trends::Unwatched,
         );
-        let expected: f64 = answer
-            .map(|a| a.points.iter().map(|p| p.value).sum())
-            .unwrap_or(f64::NAN);
+        let expected: f64 = answer.map_or(f64::NAN, |a| a.points.iter().map(|p| p.value).sum());
         let found = Spi::get_one::<f64>(sql).ok().flatten().unwrap_or(f64::NAN);
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         assert!((found - 240.0).abs() < 1.0, "{found}");

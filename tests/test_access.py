@@ -59,7 +59,6 @@ FIXED = {
     "calculated_at": "2026-01-05 10:00+00",
     "awarded_at": "2026-01-05 10:00+00",
     "refreshed_at": "2026-01-05 10:00+00",
-    "window_end": "2026-01-05 11:00+00",
     "captured_on": "2026-01-05",
     "achieved_on": "2026-01-05",
     "entity_ids": "{}",

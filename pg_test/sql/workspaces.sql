@@ -101,6 +101,7 @@ BEGIN
 END
 $$;
 CALL analytics.refresh_all();
+SELECT count(*) > 0 AS ranked FROM analytics.refresh_leaderboards();
 SELECT table_name, rows FROM regress.rows_per_workspace() WHERE workspace = 'Acme' AND rows = 0;
 -- Its key cannot change under what refers to it.
 CALL regress.watch();
@@ -110,6 +111,7 @@ UPDATE analytics.workspaces SET workspace_id = :'nobody' WHERE workspace_id = :'
 DELETE FROM analytics.workspaces WHERE workspace_id = :'acme';
 -- Rollups with the next refresh.
 CALL analytics.refresh_all();
+SELECT count(*) > 0 AS ranked FROM analytics.refresh_leaderboards();
 SELECT * FROM regress.rows_per_workspace();
 DROP FUNCTION regress.rows_per_workspace();
 

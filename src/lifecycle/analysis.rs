@@ -18,7 +18,7 @@ fn observations(
     observed: Vec<Option<bool>>,
 ) -> Vec<Option<(f64, bool)>> {
     if durations.len() != observed.len() {
-        or_raise(Err(lifecycle::Error::Lengths))
+        or_raise::<()>(Err(lifecycle::Error::Lengths));
     }
     durations
         .into_iter()
@@ -92,7 +92,7 @@ fn log_rank_test(
 > {
     let all = observations(durations, observed);
     if all.len() != groups.len() {
-        or_raise(Err(lifecycle::Error::Lengths))
+        or_raise::<()>(Err(lifecycle::Error::Lengths));
     }
     let mut numbers: HashMap<String, usize> = HashMap::new();
     let mut known = Vec::new();

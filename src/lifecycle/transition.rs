@@ -101,7 +101,7 @@ fn transition_agent(
         reason: reason.filter(|reason| !reason.trim().is_empty()),
         force: force.unwrap_or(false),
         from: from_state,
-        idempotency_key: idempotency_key.map(|key| {
+        idempotency_key: idempotency_key.inspect(|key| {
             if key.trim().is_empty() || key.len() > 200 {
                 raise_argument(
                     "idempotency_key",
@@ -110,7 +110,6 @@ fn transition_agent(
                     "Use a uuid, or the id of the request that asks for the transition.",
                 )
             }
-            key
         }),
         version,
     };

@@ -57,6 +57,7 @@ impl Row {
     }
 }
 
+#[allow(clippy::struct_field_names)] // as the columns are called
 struct Agent {
     workspace_id: pgrx::Uuid,
     agent_id: pgrx::Uuid,

@@ -237,7 +237,7 @@ fn changed(question: &Question) -> Changed {
     with_pending(|buckets, everything, deleted| {
         let workspace = question.workspace_id.as_bytes();
         changed.is_another = deleted.contains(workspace);
-        let wanted = question.agent_id.as_ref().map(|agent| agent.as_bytes());
+        let wanted = question.agent_id.as_ref().map(pgrx::Uuid::as_bytes);
         for (bucket, changed_sources) in buckets {
             if changed_sources & sources != 0
                 && bucket.workspace_id == *workspace

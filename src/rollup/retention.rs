@@ -12,11 +12,10 @@ use crate::roles::with_setting;
 /// Which rows are older than $1.
 fn condition(table: &str) -> &'static str {
     match table {
-        "agent_runs" => "r.started_at < $1",
+        "agent_runs" | "refresh_log" => "r.started_at < $1",
         "agent_errors" => "r.occurred_at < $1",
         "agent_user_feedback" => "r.created_at < $1",
         "execution_queue" => "r.queued_at < $1 AND coalesce(r.started_at, r.completed_at) < $1",
-        "refresh_log" => "r.started_at < $1",
         _ => raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("table \"{table}\" is not allowed: it has no retention"),

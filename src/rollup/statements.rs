@@ -4,6 +4,8 @@
 //! zero for the columns of other parts, and rows of the same key are merged. Raw rows, rollups of a finer level and what
 //! a rollup holds of a time whose raw rows are gone differ only in where such rows come from.
 
+#![allow(clippy::format_collect)] // short texts, made once per backend
+
 use super::capture::Sources;
 use super::declarations::{Column, Level, Merge, Part, Rollup, SOURCES, Source};
 use super::time::{DAY, HOUR, MINUTE};
@@ -22,6 +24,7 @@ enum Scope {
 
 /// What a read has to look at beyond clean rollups; a shorter text where there is nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent of each other
 pub struct Shape {
     pub one_agent: bool,
     /// Buckets have changed.

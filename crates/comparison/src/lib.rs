@@ -133,7 +133,7 @@ pub fn welch(a: Sample, b: Sample) -> Option<Finding> {
     let t = StudentsT::new(0.0, 1.0, freedom).ok()?;
     let statistic = difference / error;
     let reach = t.inverse_cdf(0.975) * error;
-    let spread = ((a.stddev * a.stddev + b.stddev * b.stddev) / 2.0).sqrt();
+    let spread = f64::midpoint(a.stddev * a.stddev, b.stddev * b.stddev).sqrt();
     Some(Finding {
         difference,
         lower: difference - reach,
@@ -171,8 +171,8 @@ pub fn mann_whitney(a: &[(f64, u64)], b: &[(f64, u64)]) -> Option<Finding> {
         wins += in_a * (m + in_b / 2.0);
         n += in_a;
         m += in_b;
-        let tied = in_a + in_b;
-        ties += tied * tied * tied - tied;
+        let equal = in_a + in_b;
+        ties += equal * equal * equal - equal;
     }
     if n == 0.0 || m == 0.0 {
         return None;

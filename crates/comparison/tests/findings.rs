@@ -1,5 +1,5 @@
 //! Against values from other software, against brute force, and against chance itself.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::float_cmp)] // ties are of equal values
 
 use comparison::{Finding, Sample, mann_whitney, two_proportions, welch};
 use proptest::prelude::*;

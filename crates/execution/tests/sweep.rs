@@ -23,7 +23,7 @@ proptest! {
             let peak = levels.iter().copied().max().unwrap_or(0);
             prop_assert_eq!(bucket.peak, peak);
             let first = levels.iter().position(|level| *level == peak && peak > 0);
-            prop_assert_eq!(bucket.peak_at, first.map(|place| pair[0] + i64::try_from(place).unwrap()));
+            prop_assert_eq!(bucket.peak_at, first.map(|place| pair[0] + i64::try_from(place).unwrap_or(i64::MAX)));
             prop_assert_eq!(bucket.total, levels.iter().map(|level| i128::from(*level)).sum::<i128>());
             prop_assert_eq!(bucket.occupied, levels.iter().filter(|level| **level > 0).count() as i128);
             prop_assert_eq!(bucket.length, i128::from(pair[1] - pair[0]));

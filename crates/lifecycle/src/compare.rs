@@ -115,8 +115,9 @@ mod tests {
         (a - b).abs() < 1e-9 * (1.0 + b.abs())
     }
 
-    /// Computed elsewhere, with scipy: ttest_ind(equal_var=False), fisher_exact, and the z test computed with erfc.
+    /// Computed elsewhere, with scipy: `ttest_ind(equal_var=False)`, `fisher_exact`, and the z test computed with erfc.
     #[test]
+    #[allow(clippy::many_single_char_names)] // samples
     fn known_results() {
         // [1, 2, 3, 4, 5] and [2, 4, 6, 8, 10]
         let a = Sample {

@@ -443,7 +443,7 @@ mod tests {
             let bytes = summary(&events);
             let until = since + length;
             let s = Summary::checked(&bytes).unwrap();
-            let mut expected = vec![0_i64; 4];
+            let mut expected = [0_i64; 4];
             for minute in since..until {
                 let holds = events.iter().filter(|e| e.at <= minute)
                     .max_by_key(|e| (e.at, e.sequence, NAMES[e.state as usize]));

@@ -272,10 +272,11 @@ pub fn detect(
         }
     }
     let detector = match options.detector {
-        Detector::Auto if count < LONG => Detector::Robust,
+        Detector::Auto | Detector::Seasonal | Detector::Streaming if count < LONG => {
+            Detector::Robust
+        }
         Detector::Auto if parts.seasons.is_empty() => Detector::Streaming,
         Detector::Auto => Detector::Seasonal,
-        Detector::Seasonal | Detector::Streaming if count < LONG => Detector::Robust,
         other => other,
     };
     let flat: Vec<f64> = match detector {
@@ -308,14 +309,15 @@ pub fn detect(
         _ => by_stream(&flat, floor, limit, watch, &mut verdicts)?,
     }
     for (verdict, season) in verdicts.iter_mut().zip(&seasonal) {
-        for bound in [
+        for b in [
             &mut verdict.expected,
             &mut verdict.lower,
             &mut verdict.upper,
-        ] {
-            if let Some(b) = bound {
-                *b += season;
-            }
+        ]
+        .into_iter()
+        .flatten()
+        {
+            *b += season;
         }
     }
     // What stays is a change of level, whichever detector saw it.
@@ -504,7 +506,7 @@ fn with_missing(verdicts: Vec<Verdict>, values: &[f64], limit: f64) -> Vec<Verdi
             Some(last)
                 if last.kind == Kind::Missing && last.place + last.missing == verdict.place =>
             {
-                last.missing += 1
+                last.missing += 1;
             }
             _ => {
                 let score = is_rare.then_some(0.5 + 0.25 * (1.0 - share / USUAL_GAPS));
@@ -582,7 +584,7 @@ pub fn detect_group(
                 .collect(),
         );
     }
-    let factor = cholesky(correlations(&distances, n));
+    let factor = cholesky(&correlations(&distances, n));
     let mut verdicts = Vec::with_capacity(n);
     let mut stream = Stream::new();
     let mut lengths: Vec<f64> = Vec::new();
@@ -680,7 +682,7 @@ fn correlations(distances: &[Vec<f64>], n: usize) -> Vec<Vec<f64>> {
 }
 
 /// Lower triangle whose square is the matrix.
-fn cholesky(matrix: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+fn cholesky(matrix: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let mut lower: Vec<Vec<f64>> = Vec::with_capacity(matrix.len());
     for (i, row) in matrix.iter().enumerate() {
         let mut new: Vec<f64> = Vec::with_capacity(i + 1);

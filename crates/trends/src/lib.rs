@@ -14,7 +14,17 @@
 //! Shifting and scaling a series shifts and scales every answer, but for what knows of zero: counts, and seasons that
 //! grow with the level. Long work asks a [`Watch`] now and then whether to go on.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::float_cmp))]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+// Formulas keep the names and the order of their sources. Lengths that became doubles become lengths again, and are
+// bounded where they do.
+#![allow(
+    clippy::many_single_char_names,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::float_cmp,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
 
 pub mod anomalies;
 pub mod changes;

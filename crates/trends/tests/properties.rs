@@ -198,8 +198,8 @@ proptest! {
 
 #[test]
 fn alarms_are_as_rare_as_they_say() {
-    let mut noise = Noise::new(7);
     type Law = (&'static str, fn(&mut Noise, f64) -> f64);
+    let mut noise = Noise::new(7);
     let laws: [Law; 6] = [
         ("normal", |r, _| r.normal()),
         ("uniform", |r, _| r.uniform()),
@@ -455,7 +455,7 @@ fn outliers_respect_skew() {
 fn two_seasons_are_found_and_taken_apart() {
     let mut noise = Noise::new(1);
     let values: Vec<f64> = (0..1000)
-        .map(|t| f64::from(t))
+        .map(f64::from)
         .map(|t| {
             10.0 + 3.0 * (t * TAU / 24.0).sin() + 2.0 * (t * TAU / 168.0).sin() + noise.normal()
         })
@@ -589,7 +589,7 @@ fn probabilities_of_thresholds_come_true() {
         said += answer.probability_above(1, 1.0).unwrap();
         came += f64::from(u8::from(x[100] > 1.0));
     }
-    assert!((said - came as f64).abs() < 20.0, "{said} {came}");
+    assert!((said - came).abs() < 20.0, "{said} {came}");
 }
 
 #[test]
@@ -735,7 +735,7 @@ fn known_events_are_learned_and_repeated() {
 fn swings_that_grow_with_the_level_are_multiplied() {
     let mut noise = Noise::new(1);
     let values: Vec<f64> = (0..144)
-        .map(|t| f64::from(t))
+        .map(f64::from)
         .map(|t| (5.0 + 0.01 * t + 0.2 * (t * TAU / 12.0).sin() + 0.02 * noise.normal()).exp())
         .collect();
     let options = forecast::Options::new(12);
@@ -813,6 +813,6 @@ fn the_warm_up_is_judged_from_behind() {
         *x = noise.normal();
     }
     values[5] = 40.0;
-    assert!(5 < WARM_UP);
+    const { assert!(5 < WARM_UP) };
     assert!(found(&values, Detector::Auto).iter().any(|f| f.0 == 5));
 }

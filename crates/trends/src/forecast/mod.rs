@@ -552,7 +552,9 @@ impl Split {
             let steps = self.compared.min(y.len() - origin);
             let mut path = model.path(steps);
             if is_log {
-                path.iter_mut().for_each(|x| *x = x.exp());
+                for x in &mut path {
+                    *x = x.exp();
+                }
             }
             forecasts.push(path);
         }
