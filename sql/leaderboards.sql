@@ -415,7 +415,7 @@ COMMENT ON FUNCTION analytics_internal.default_criteria(text) IS
 
 CREATE FUNCTION analytics_internal.live_board(workspace_id uuid, board text, timeframe text, criteria text)
 RETURNS TABLE (
-    "position"  bigint,
+    place      bigint,
     rank        bigint,
     entity_id   uuid,
     entity_name text,
@@ -481,10 +481,10 @@ BEGIN
     WITH board AS MATERIALIZED (
         SELECT b.* FROM analytics_internal.live_board($1, $5, $3, coalesce($4, analytics_internal.default_criteria($5))) AS b
     )
-    SELECT b.rank, b.position = me.position, b.entity_id, b.entity_name, b.score, b.percentile, b.award, b.board_size
-    FROM board AS me JOIN board AS b ON b.position BETWEEN me.position - $6 AND me.position + $6
+    SELECT b.rank, b.place = me.place, b.entity_id, b.entity_name, b.score, b.percentile, b.award, b.board_size
+    FROM board AS me JOIN board AS b ON b.place BETWEEN me.place - $6 AND me.place + $6
     WHERE me.entity_id = $2
-    ORDER BY b.position;
+    ORDER BY b.place;
 END
 $$;
 COMMENT ON FUNCTION analytics.leaderboard_around(uuid, uuid, text, text, text, integer) IS
