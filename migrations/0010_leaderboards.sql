@@ -281,6 +281,8 @@ CREATE TRIGGER note_truncated AFTER TRUNCATE ON analytics.agent_performance_dail
 CREATE TRIGGER note_truncated AFTER TRUNCATE ON analytics.user_usage_daily
     FOR EACH STATEMENT EXECUTE FUNCTION analytics_internal.note_board_changes();
 
+SELECT analytics_internal.hide_values('analytics.user_achievements', 'title');
+SELECT analytics_internal.hide_values('analytics.user_leaderboard', 'achievements');
 SELECT analytics_internal.protect_table('analytics.agent_leaderboard',     'viewer', NULL,    NULL);
 SELECT analytics_internal.protect_table('analytics.user_leaderboard',      'viewer', NULL,    NULL);
 SELECT analytics_internal.protect_table('analytics.workspace_leaderboard', 'viewer', NULL,    NULL);

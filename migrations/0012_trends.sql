@@ -173,6 +173,6 @@ COMMENT ON COLUMN analytics.trend_analysis.analysed_at IS 'When it was computed.
 SELECT analytics_internal.protect_table('analytics.anomaly_rules', 'viewer', 'admin', 'admin');
 SELECT analytics_internal.protect_table('analytics.anomaly_detections', 'viewer', NULL, 'admin');
 SELECT analytics_internal.protect_table('analytics.trend_analysis', 'viewer', NULL, NULL);
-SELECT analytics_internal.hide_values('analytics.anomaly_rules', 'user_id', 'model_name', 'error_message');
-SELECT analytics_internal.hide_values('analytics.anomaly_detections', 'user_id', 'model_name', 'reason', 'acknowledged_by', 'note');
-SELECT analytics_internal.hide_values('analytics.trend_analysis', 'user_id', 'model_name');
+SELECT analytics_internal.hide_values('analytics.anomaly_rules', 'user_id', 'error_message');
+SELECT analytics_internal.hide_values('analytics.anomaly_detections', 'user_id', 'reason', 'acknowledged_by', 'note');
+SELECT analytics_internal.hide_values('analytics.trend_analysis', 'user_id');

@@ -239,6 +239,7 @@ fn health_of(
 /// Fails when the dependencies of a workspace go round in a circle.
 #[pg_extern(schema = "analytics_internal")]
 fn check_dependencies(workspace_id: pgrx::Uuid) {
+    crate::workspaces::require_workspace(Some(workspace_id));
     let sql = "SELECT agent_id, depends_on_agent_id FROM analytics.agent_dependencies \
                WHERE workspace_id = $1 AND ended_at IS NULL";
     let edges: Vec<([u8; 16], [u8; 16])> =
