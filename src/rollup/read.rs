@@ -55,7 +55,7 @@ struct Question<'a> {
     from: i64,
     to: i64,
     step: Option<Interval>,
-    /// Whether the step, if there is one, is of whole days, or of less than hours.
+    /// Whether the step, if there is one, is of whole days, or of less than hours, which only rollups by the minute take.
     by_days: bool,
     by_minutes: bool,
 }
@@ -84,7 +84,7 @@ fn answer(call: Call, rollup: &Rollup) -> pg_sys::Datum {
         floors: has_changes
             && !changed.is_another
             && floors.iter().any(|floor| *floor != MINUS_INFINITY),
-        fine: question.by_minutes && rollup.minutes.is_some(),
+        fine: question.by_minutes,
     };
     let days = if question.by_days {
         (ceiling(window.0, DAY), floor(window.1, DAY))
@@ -124,11 +124,11 @@ fn answer(call: Call, rollup: &Rollup) -> pg_sys::Datum {
     pg_sys::Datum::null()
 }
 
-fn name_of(width: i64) -> String {
+fn name_of(width: i64) -> &'static str {
     match width {
-        DAY => "24 hours".to_owned(),
-        HOUR => "1 hour".to_owned(),
-        _ => "1 minute".to_owned(),
+        DAY => "24 hours",
+        HOUR => "1 hour",
+        _ => "1 minute",
     }
 }
 

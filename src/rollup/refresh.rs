@@ -75,7 +75,6 @@ struct Keys {
 
 struct Range {
     sources: Sources,
-    workspace: Option<pgrx::Uuid>,
     lower: i64,
     upper: i64,
 }
@@ -244,7 +243,6 @@ fn log_changed_partitions(client: &mut SpiClient) {
             client,
             &Range {
                 sources: RUNS.bit,
-                workspace: None,
                 lower,
                 upper,
             },
@@ -256,7 +254,6 @@ fn log_changed_partitions(client: &mut SpiClient) {
 pub fn log_everything_of(client: &mut SpiClient, rollup: &Rollup, lower: i64, upper: i64) {
     let range = Range {
         sources: rollup.sources(),
-        workspace: None,
         lower,
         upper,
     };
@@ -266,11 +263,9 @@ pub fn log_everything_of(client: &mut SpiClient, rollup: &Rollup, lower: i64, up
 fn log_range(client: &mut SpiClient, range: &Range, only: Option<&Rollup>) {
     run(
         client,
-        "INSERT INTO analytics_internal.rollup_changes (sources, workspace_id, bucket, until, rollup)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO analytics_internal.rollup_changes (sources, bucket, until, rollup) VALUES ($1, $2, $3, $4)",
         &[
             range.sources.into(),
-            range.workspace.into(),
             to_time(floor(range.lower, DAY)).into(),
             to_time(ceiling(range.upper, DAY)).into(),
             only.map(|rollup| rollup.name).into(),
@@ -283,21 +278,17 @@ fn log_range(client: &mut SpiClient, range: &Range, only: Option<&Rollup>) {
 fn take(client: &mut SpiClient, only: Option<&Rollup>, max_buckets: i32) -> Option<Work> {
     let name = only.map(|rollup| rollup.name);
     loop {
-        let Some(range) = take_range(client, name) else {
-            return take_keys(client, name, max_buckets).map(Work::Keys);
-        };
-        // Should a workspace of the same id be there again, the log has the hours of its rows, too.
-        if let Some(workspace) = range.workspace {
-            return Some(Work::Gone(workspace));
+        match take_range(client, name) {
+            Some(Work::Range(range)) if range.upper.saturating_sub(range.lower) > DAY => {
+                split(client, &range, only);
+            }
+            Some(work) => return Some(work),
+            None => return take_keys(client, name, max_buckets).map(Work::Keys),
         }
-        if range.upper.saturating_sub(range.lower) <= DAY {
-            return Some(Work::Range(range));
-        }
-        split(client, &range, only);
     }
 }
 
-fn take_range(client: &mut SpiClient, only: Option<&str>) -> Option<Range> {
+fn take_range(client: &mut SpiClient, only: Option<&str>) -> Option<Work> {
     // The latest first: recent days are asked for most.
     let sql = "DELETE FROM analytics_internal.rollup_changes AS c
                WHERE c.ctid = (SELECT d.ctid FROM analytics_internal.rollup_changes AS d
@@ -310,12 +301,15 @@ fn take_range(client: &mut SpiClient, only: Option<&str>) -> Option<Range> {
     }
     let row = row.first();
     let time = |column| row.get::<TimestampWithTimeZone>(column).unwrap_or_report();
-    Some(Range {
+    // Should a workspace of the same id be there again, the log has the hours of its rows, too.
+    if let Some(workspace) = row.get(2).unwrap_or_report() {
+        return Some(Work::Gone(workspace));
+    }
+    Some(Work::Range(Range {
         sources: row.get(1).unwrap_or_report()?,
-        workspace: row.get(2).unwrap_or_report(),
         lower: to_microseconds(time(3)?),
         upper: to_microseconds(time(4)?),
-    })
+    }))
 }
 
 /// A long range becomes one for each day that holds anything, before or after.
@@ -331,14 +325,13 @@ fn split(client: &mut SpiClient, range: &Range, only: Option<&Rollup>) {
     run(
         client,
         &format!(
-            "INSERT INTO analytics_internal.rollup_changes (sources, workspace_id, bucket, until, rollup)
-             SELECT $3, $4, d.day, d.day + interval '24 hours', $5 FROM ({days}) AS d"
+            "INSERT INTO analytics_internal.rollup_changes (sources, bucket, until, rollup)
+             SELECT $3, d.day, d.day + interval '24 hours', $4 FROM ({days}) AS d"
         ),
         &[
             to_time(range.lower).into(),
             to_time(range.upper).into(),
             range.sources.into(),
-            range.workspace.into(),
             only.map(|rollup| rollup.name).into(),
         ],
     );
@@ -423,7 +416,6 @@ fn compute(client: &mut SpiClient, rollup: &Rollup, work: &Work, outcomes: &mut 
             put_back(client, rollup, work);
             failed(client, rollup, &failure);
             outcomes.push(Outcome {
-                status: "failed",
                 seconds: started.elapsed().as_secs_f64(),
                 attempt: attempts,
                 failure: Some(failure),
