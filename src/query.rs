@@ -1,4 +1,5 @@
-//! Reading through SPI in a way that a read-only transaction, a parallel plan and a standby can follow.
+//! Queries through SPI: reads in a way that a read-only transaction, a parallel plan and a standby can follow, and
+//! statements that change something.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -35,18 +36,93 @@ impl Row {
 
 /// The first value of a query that only reads; none where there is no row or the value is NULL.
 pub fn read_one<T: FromDatum + 'static>(sql: &str, arguments: &[DatumWithOid]) -> Option<T> {
-    visit(sql, arguments, 1, |row| row.get(1)).pop().flatten()
+    let read = Kind {
+        read_only: true,
+        most: 1,
+    };
+    planned(read, sql, arguments, |row| row.get(1))
+        .pop()
+        .flatten()
 }
 
 /// What `look` makes of each row of a query that only reads.
 pub fn read_rows<R>(sql: &str, arguments: &[DatumWithOid], look: impl FnMut(&Row) -> R) -> Vec<R> {
-    visit(sql, arguments, 0, look)
+    planned(READ, sql, arguments, look)
+}
+
+/// Runs a statement that changes something.
+pub fn change(sql: &str, arguments: &[DatumWithOid]) {
+    planned(CHANGE, sql, arguments, |_| ());
+}
+
+/// What `look` makes of each row that a statement gives which changes something. It sees what this transaction has
+/// done, and what others have committed before it.
+pub fn change_rows<R>(
+    sql: &str,
+    arguments: &[DatumWithOid],
+    look: impl FnMut(&Row) -> R,
+) -> Vec<R> {
+    planned(CHANGE, sql, arguments, look)
 }
 
 /// As `read_rows`, for a query that runs so often that this backend keeps its plan. `name` stands for the text.
 ///
 /// The plan is made for any arguments: planning for each would cost more than it could win.
 pub fn read_rows_kept<R>(
+    name: &str,
+    sql: impl FnOnce() -> String,
+    arguments: &[DatumWithOid],
+    look: impl FnMut(&Row) -> R,
+) -> Vec<R> {
+    kept(READ, name, sql, arguments, look)
+}
+
+/// As `change_rows`, with a plan that is kept.
+pub fn change_rows_kept<R>(
+    name: &str,
+    sql: impl FnOnce() -> String,
+    arguments: &[DatumWithOid],
+    look: impl FnMut(&Row) -> R,
+) -> Vec<R> {
+    kept(CHANGE, name, sql, arguments, look)
+}
+
+/// As `change`, for a statement that never differs and whose plan is kept.
+pub fn change_kept(sql: &'static str, arguments: &[DatumWithOid]) {
+    kept(CHANGE, sql, || sql.to_owned(), arguments, |_| ());
+}
+
+/// The first value that a statement gives which never differs and whose plan is kept.
+pub fn change_one_kept<T: FromDatum + 'static>(
+    sql: &'static str,
+    arguments: &[DatumWithOid],
+) -> Option<T> {
+    kept(CHANGE, sql, || sql.to_owned(), arguments, |row| row.get(1))
+        .into_iter()
+        .next()
+        .flatten()
+}
+
+/// How a statement is run.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// In the caller's snapshot, rather than in a new one.
+    read_only: bool,
+    /// Rows at which to stop; 0 for none.
+    most: std::ffi::c_long,
+}
+
+const READ: Kind = Kind {
+    read_only: true,
+    most: 0,
+};
+const CHANGE: Kind = Kind {
+    read_only: false,
+    most: 0,
+};
+
+fn kept<R>(
+    kind: Kind,
     name: &str,
     sql: impl FnOnce() -> String,
     arguments: &[DatumWithOid],
@@ -61,8 +137,8 @@ pub fn read_rows_kept<R>(
                 plan,
                 given.values.as_mut_ptr(),
                 given.nulls.as_ptr(),
-                true,
-                0,
+                kind.read_only,
+                kind.most,
             );
             Spi::check_status(status).unwrap_or_report();
             each_row(&mut look)
@@ -133,10 +209,10 @@ impl Arguments {
 /// `Spi::get_one` would assign a transaction id: a cost for every reader, and an error in a parallel worker and on a
 /// standby. `SpiClient::select` would be read-only until the transaction has written something, and then fail in the
 /// parallel part of a statement such as CREATE TABLE AS.
-fn visit<R>(
+fn planned<R>(
+    kind: Kind,
     sql: &str,
     arguments: &[DatumWithOid],
-    most: std::ffi::c_long,
     mut look: impl FnMut(&Row) -> R,
 ) -> Vec<R> {
     let Ok(command) = CString::new(sql) else {
@@ -152,8 +228,8 @@ fn visit<R>(
                 given.types.as_mut_ptr(),
                 given.values.as_mut_ptr(),
                 given.nulls.as_ptr(),
-                true,
-                most,
+                kind.read_only,
+                kind.most,
             );
             Spi::check_status(status).unwrap_or_report();
             each_row(&mut look)

@@ -1,7 +1,8 @@
 //! Rollups: minutes, hours and days, kept exact.
 //!
 //! `capture` notes which hours a transaction changes and writes them to a log before it commits; `partitions` finds what
-//! changes without a trigger. `refresh` takes hours from that log and computes them anew from raw rows. Reads (`read`)
+//! changes without a trigger. `refresh` takes hours from that log (`work`), computes them anew from raw rows and notes how
+//! it went (`state`). Reads (`read`)
 //! take from the rollups what is not in the log, and the rest from raw rows. `declarations` says what the rollups are,
 //! `statements` what SQL that means. `floors` and `retention` let raw rows go while their rollups stay.
 
@@ -14,9 +15,11 @@ mod read;
 pub mod refresh;
 pub mod repair;
 pub mod retention;
+mod state;
 mod statements;
 pub mod summaries;
 mod time;
+mod work;
 
 use pgrx::pg_sys;
 

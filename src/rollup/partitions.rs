@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::time::{INFINITY, MINUS_INFINITY, from_datum, to_microseconds, to_time};
-use crate::query::{read_one, read_rows};
+use crate::query::{read_one, read_rows_kept};
 use crate::setup::table_named;
 
 /// One partition, and where its rows lie.
@@ -27,6 +27,7 @@ struct Partition {
 #[derive(Default)]
 struct Known {
     partitions: Option<Vec<Partition>>,
+    system_identifier: Option<i64>,
     callback_registered: bool,
 }
 
@@ -204,45 +205,52 @@ unsafe extern "C-unwind" fn at_relation_change(_unused: pg_sys::Datum, _relation
     KNOWN.with_borrow_mut(|known| known.partitions = None);
 }
 
-/// Ranges of time whose partition is another one than the rollups were computed from, or has lost or got rows in a
-/// way that fires no trigger. Needs the rights of the tables' owner.
-pub fn changed_ranges() -> Vec<(i64, i64)> {
+/// How the catalogue differs from what the rollups were computed from.
+pub struct Observed {
+    /// Ranges of time whose partition is another one, or has lost or got rows in a way that fires no trigger.
+    pub changed: Vec<(i64, i64)>,
+    /// Whether nothing differs at all.
+    pub is_recorded: bool,
+}
+
+/// Needs the rights of the tables' owner.
+pub fn observe() -> Observed {
     let now = current();
-    let mut origin = None;
-    let mut known = Vec::new();
-    for partition in read_rows(
-        "SELECT p.partition, p.storage, p.attached, p.lower, p.upper FROM analytics_internal.rollup_partitions AS p",
-        &[],
-        |row| {
-            Some(Partition {
-                oid: oid(row.get::<i64>(1)?),
-                storage: oid(row.get::<i64>(2)?),
-                attached: row.get::<i64>(3)?,
-                lower: to_microseconds(row.get::<TimestampWithTimeZone>(4)?),
-                upper: to_microseconds(row.get::<TimestampWithTimeZone>(5)?),
-            })
-        },
-    )
-    .into_iter()
-    .flatten()
-    {
-        if partition.oid == pg_sys::Oid::INVALID {
-            origin = Some(partition);
-        } else {
-            known.push(partition);
-        }
-    }
+    let (origins, known): (Vec<Partition>, Vec<Partition>) = recorded()
+        .into_iter()
+        .partition(|partition| partition.oid == pg_sys::Oid::INVALID);
     let gone = known.iter().filter(|partition| !now.contains(partition));
     let new = now.iter().filter(|partition| !known.contains(partition));
     let changed: Vec<(i64, i64)> = gone
         .chain(new)
         .map(|partition| (partition.lower, partition.upper))
         .collect();
+    let is_recorded = changed.is_empty() && origins == [this_database()];
     // A restored database has other partitions throughout, and rollups that were restored with their rows.
-    if changed.is_empty() || origin.is_some_and(|origin| origin != this_database()) {
-        return Vec::new();
+    let is_restored = !origins.is_empty() && origins != [this_database()];
+    Observed {
+        changed: if is_restored { Vec::new() } else { changed },
+        is_recorded,
     }
-    changed
+}
+
+fn recorded() -> Vec<Partition> {
+    let sql = "SELECT p.partition, p.storage, p.attached, p.lower, p.upper FROM analytics_internal.rollup_partitions AS p";
+    let rows = read_rows_kept(
+        sql,
+        || sql.to_owned(),
+        &[],
+        |row| {
+            Some(Partition {
+                oid: oid(row.get(1)?),
+                storage: oid(row.get(2)?),
+                attached: row.get(3)?,
+                lower: to_microseconds(row.get(4)?),
+                upper: to_microseconds(row.get(5)?),
+            })
+        },
+    );
+    rows.into_iter().flatten().collect()
 }
 
 fn oid(number: i64) -> pg_sys::Oid {
@@ -251,17 +259,24 @@ fn oid(number: i64) -> pg_sys::Oid {
 
 /// Says which database the partitions are of: one that was restored, or upgraded by `pg_upgrade`, differs.
 fn this_database() -> Partition {
-    let cluster = read_one::<i64>(
-        "SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c",
-        &[],
-    );
     Partition {
         oid: pg_sys::Oid::INVALID,
         storage: table_named(c"analytics", c"agent_runs"),
-        attached: cluster.unwrap_or(0),
+        attached: system_identifier(),
         lower: MINUS_INFINITY,
         upper: INFINITY,
     }
+}
+
+/// Never changes while a server runs, and costs reading a file.
+fn system_identifier() -> i64 {
+    if let Some(known) = KNOWN.with_borrow(|known| known.system_identifier) {
+        return known;
+    }
+    let sql = "SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c";
+    let found = read_one::<i64>(sql, &[]).unwrap_or(0);
+    KNOWN.with_borrow_mut(|known| known.system_identifier = Some(found));
+    found
 }
 
 #[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]

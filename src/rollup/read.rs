@@ -14,7 +14,7 @@ use super::declarations::{
 };
 use super::floors;
 use super::owner;
-use super::partitions::changed_ranges;
+use super::partitions::observe;
 use super::statements::Shape;
 use super::time::{
     DAY, HOUR, INFINITY, MINUS_INFINITY, ceiling, floor, statement_start, to_microseconds, to_time,
@@ -254,7 +254,9 @@ fn changed(question: &Question) -> Changed {
     });
     let logged = as_role(owner(), || {
         if sources & RUNS.bit != 0 {
-            changed.ranges.extend(changed_ranges().into_iter().map(day));
+            changed
+                .ranges
+                .extend(observe().changed.into_iter().map(day));
         }
         read_logged(question, sources)
     });

@@ -1,17 +1,17 @@
 //! Computing a rollup anew although nothing says that it has changed, and finding out whether it is right.
 
 use pgrx::datum::TimestampWithTimeZone;
-use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
-use pgrx::spi::SpiClient;
 use pgrx::{JsonB, datum::DatumWithOid};
 
 use super::capture::write_to_log;
 use super::declarations::{ROLLUPS, Rollup};
 use super::floors::floors;
-use super::refresh::{as_refresher, log_everything_of, refresh_alone, run, wait_for_lock};
+use super::refresh::{as_refresher, refresh_alone, wait_for_lock};
 use super::time::{to_microseconds, to_time};
+use super::work::log_everything_of;
 use crate::errors::raise;
+use crate::query::{Row, change_rows};
 use crate::setup::require_schema;
 
 const MOST_SAMPLED: i32 = 1_000_000;
@@ -31,16 +31,11 @@ fn rebuild_rollup(
             format!("Use one of {}.", names.join(", ")),
         )
     };
-    as_refresher(|client| {
-        wait_for_lock(client);
+    as_refresher(|| {
+        wait_for_lock();
         write_to_log();
-        log_everything_of(
-            client,
-            rollup,
-            to_microseconds(from_time),
-            to_microseconds(to_time),
-        );
-        refresh_alone(client, rollup)
+        log_everything_of(rollup, to_microseconds(from_time), to_microseconds(to_time));
+        refresh_alone(rollup)
     })
 }
 
@@ -67,12 +62,12 @@ fn verify_rollups(
             "Leave it out: 1,000 rows of each table take about a second.",
         )
     }
-    let differences = as_refresher(|client| {
-        wait_for_lock(client);
+    let differences = as_refresher(|| {
+        wait_for_lock();
         let times = floors();
         let mut found = Vec::new();
         for rollup in ROLLUPS {
-            let keys = sampled(client, rollup, sample);
+            let keys = sampled(rollup, sample);
             for level in rollup.levels().skip(rollup.minutes.iter().count()) {
                 let arguments: [DatumWithOid; 5] = [
                     keys.0.clone().into(),
@@ -81,17 +76,17 @@ fn verify_rollups(
                     vec![rollup.sources(); keys.2.len()].into(),
                     times.map(to_time).to_vec().into(),
                 ];
-                let rows = run(client, &rollup.differences(level), &arguments);
-                found.extend(rows.map(|row| {
+                let look = |row: &Row| {
                     (
                         level.table.to_owned(),
-                        row.get(1).unwrap_or_report(),
-                        row.get(2).unwrap_or_report(),
-                        row.get(3).unwrap_or_report(),
-                        row.get(4).unwrap_or_report(),
-                        row.get(5).unwrap_or_report(),
+                        row.get(1),
+                        row.get(2),
+                        row.get(3),
+                        row.get(4),
+                        row.get(5),
                     )
-                }));
+                };
+                found.extend(change_rows(&rollup.differences(level), &arguments, look));
             }
         }
         found
@@ -106,17 +101,14 @@ type Sample = (
 );
 
 /// Some hours of agents that a rollup or its raw rows have, and that nothing has changed since the last refresh.
-fn sampled(client: &mut SpiClient, rollup: &Rollup, sample: i32) -> Sample {
-    let rows = run(client, &rollup.sample(), &[sample.into()]);
+fn sampled(rollup: &Rollup, sample: i32) -> Sample {
     let mut found: Sample = Default::default();
-    for row in rows {
-        let workspace = row.get::<pgrx::Uuid>(1).unwrap_or_report();
-        let bucket = row.get::<TimestampWithTimeZone>(3).unwrap_or_report();
-        if let (Some(workspace), Some(bucket)) = (workspace, bucket) {
+    change_rows(&rollup.sample(), &[sample.into()], |row| {
+        if let (Some(workspace), Some(bucket)) = (row.get(1), row.get(3)) {
             found.0.push(workspace);
-            found.1.push(row.get::<pgrx::Uuid>(2).unwrap_or_report());
+            found.1.push(row.get(2));
             found.2.push(bucket);
         }
-    }
+    });
     found
 }

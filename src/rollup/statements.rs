@@ -269,7 +269,7 @@ impl Rollup {
 
     /// Recomputes what a batch changed at one level: $1 to $4 as in `changed_keys`, $5 floors, $6 the first minute that
     /// is kept. The base comes from raw rows, days come from the base, minutes from raw rows once more.
-    pub fn refresh_keys(&self, level: Level) -> String {
+    pub fn refresh_keys(&self, level: Level, has_floors: bool) -> String {
         let key_width = level.width.max(self.base.width);
         let mut keys = self.changed_keys(key_width);
         if level.width < key_width {
@@ -284,12 +284,12 @@ impl Rollup {
                 self.same_agent("t", "k")
             )
         };
-        let fresh = self.computed(level, Some("$5"));
+        let fresh = self.computed(level, has_floors.then_some("$5"));
         self.replace(
             level,
             &format!("keys AS MATERIALIZED ({keys}), "),
             &fresh,
-            &format!("USING keys AS k WHERE {old}"),
+            &format!("JOIN keys AS k ON {old}"),
             "(SELECT count(*) FROM keys)",
         )
     }
@@ -313,7 +313,7 @@ impl Rollup {
 
     /// Recomputes a range of whole days at one level: $1 and $2 the range, $3 the workspaces, $4 floors, $5 the first
     /// minute that is kept.
-    pub fn refresh_range(&self, level: Level) -> String {
+    pub fn refresh_range(&self, level: Level, has_floors: bool) -> String {
         let scope = Scope::Range {
             lower: if level.width < self.base.width {
                 "greatest($1, $5)"
@@ -329,7 +329,7 @@ impl Rollup {
                 self.base.table
             )
         } else {
-            self.contributions(&scope, Some("$4"), level.width)
+            self.contributions(&scope, has_floors.then_some("$4"), level.width)
         };
         let fresh = self.merge(&rows, &start_of("p.bucket", level.width));
         self.replace(
@@ -375,9 +375,16 @@ impl Rollup {
             .concat();
         let same = key
             .iter()
-            .map(|name| format!("f.{name} = t.{name}"))
+            .map(|name| format!("g.{name} = t.{name}"))
             .collect::<Vec<_>>()
             .join(" AND ");
+        let [old_key, fresh_key] = ["t", "f"].map(|row| {
+            key.iter()
+                .map(|name| format!("{row}.{name}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        });
+        // EXCEPT, because an anti join by some of the key's columns would be quadratic, and planners have chosen it.
         let read = self
             .parts
             .iter()
@@ -386,9 +393,10 @@ impl Rollup {
             .collect::<Vec<_>>()
             .join(" + ");
         format!(
-            "WITH {keys}fresh AS MATERIALIZED ({fresh}), removed AS (
-                 DELETE FROM analytics.{table} AS t {old} AND NOT EXISTS (SELECT FROM fresh AS f WHERE {same})
-                 RETURNING 1
+            "WITH {keys}fresh AS MATERIALIZED ({fresh}), gone AS MATERIALIZED (
+                 SELECT {old_key} FROM analytics.{table} AS t {old} EXCEPT SELECT {fresh_key} FROM fresh AS f
+             ), removed AS (
+                 DELETE FROM analytics.{table} AS t USING gone AS g WHERE {same} RETURNING 1
              ), written AS (
                  INSERT INTO analytics.{table} ({names})
                  SELECT {names} FROM (SELECT f.*{derived} FROM fresh AS f) AS f

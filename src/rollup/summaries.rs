@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
-use pgrx::spi::SpiClient;
 
-use super::refresh::{as_refresher, check_trigger, run};
+use super::refresh::{as_refresher, check_trigger};
+use crate::query::{change, change_rows};
 use crate::setup::require_schema;
 use crate::subtransaction::{Failure, attempt};
 
@@ -35,16 +34,16 @@ fn refresh_materialized_views(
 > {
     check_trigger(triggered_by);
     require_schema();
-    let done = as_refresher(|client| {
-        summaries(client)
+    let done = as_refresher(|| {
+        summaries()
             .into_iter()
-            .map(|summary| refresh_one(client, summary, triggered_by))
+            .map(|summary| refresh_one(summary, triggered_by))
             .collect::<Vec<_>>()
     });
     TableIterator::new(done)
 }
 
-fn summaries(client: &mut SpiClient) -> Vec<Summary> {
+fn summaries() -> Vec<Summary> {
     let sql = "
         SELECT v.name, coalesce(sum(s.version), 0)::bigint, max(own.version), bool_and(c.relispopulated),
                coalesce(max(own.consecutive_failures), 0)
@@ -54,22 +53,21 @@ fn summaries(client: &mut SpiClient) -> Vec<Summary> {
         LEFT JOIN analytics_internal.rollup_state AS own ON own.rollup = v.name
         GROUP BY v.place, v.name
         ORDER BY v.place";
-    run(client, sql, &[])
-        .filter_map(|row| {
-            Some(Summary {
-                name: row.get::<String>(1).unwrap_or_report()?,
-                inputs: row.get::<i64>(2).unwrap_or_report()?,
-                refreshed: row.get::<i64>(3).unwrap_or_report(),
-                is_populated: row.get::<bool>(4).unwrap_or_report()?,
-                failures: row.get::<i32>(5).unwrap_or_report()?,
-            })
+    let found = change_rows(sql, &[], |row| {
+        Some(Summary {
+            name: row.get(1)?,
+            inputs: row.get(2)?,
+            refreshed: row.get(3),
+            is_populated: row.get(4)?,
+            failures: row.get(5)?,
         })
-        .collect()
+    });
+    found.into_iter().flatten().collect()
 }
 
 type Line = (String, String, f64, Option<String>, Option<String>);
 
-fn refresh_one(client: &mut SpiClient, summary: Summary, triggered_by: &str) -> Line {
+fn refresh_one(summary: Summary, triggered_by: &str) -> Line {
     if summary.is_populated && summary.refreshed == Some(summary.inputs) && summary.failures == 0 {
         return (summary.name, "clean".to_owned(), 0.0, None, None);
     }
@@ -83,12 +81,10 @@ fn refresh_one(client: &mut SpiClient, summary: Summary, triggered_by: &str) -> 
         "REFRESH MATERIALIZED VIEW {concurrently}analytics_internal.{}",
         summary.name
     );
-    let result = attempt(|| {
-        run(client, &statement, &[]);
-    });
+    let result = attempt(|| change(&statement, &[]));
     let seconds = started.elapsed().as_secs_f64();
     let failure = result.err();
-    note(client, &summary, failure.as_ref(), seconds, triggered_by);
+    note(&summary, failure.as_ref(), seconds, triggered_by);
     let status = if failure.is_some() {
         "failed"
     } else {
@@ -100,17 +96,10 @@ fn refresh_one(client: &mut SpiClient, summary: Summary, triggered_by: &str) -> 
     (summary.name, status.to_owned(), seconds, code, message)
 }
 
-fn note(
-    client: &mut SpiClient,
-    summary: &Summary,
-    failure: Option<&Failure>,
-    seconds: f64,
-    triggered_by: &str,
-) {
+fn note(summary: &Summary, failure: Option<&Failure>, seconds: f64, triggered_by: &str) {
     let code = failure.map(|failure| failure.code.as_str());
     let message = failure.map(|failure| failure.message.as_str());
-    run(
-        client,
+    change(
         "INSERT INTO analytics_internal.rollup_state AS s
              (rollup, version, last_success_at, consecutive_failures, error_code, error_message)
          VALUES ($1, $2, CASE WHEN $3 IS NULL THEN pg_catalog.clock_timestamp() END, ($3 IS NOT NULL)::integer, $3, $4)
@@ -126,8 +115,7 @@ fn note(
             message.into(),
         ],
     );
-    run(
-        client,
+    change(
         "INSERT INTO analytics.refresh_log
              (refresh_id, object, triggered_by, status, started_at, duration_seconds, attempt, error_code, error_message)
          VALUES (pg_catalog.gen_random_uuid(), $1, $2, CASE WHEN $5 IS NULL THEN 'refreshed' ELSE 'failed' END,
