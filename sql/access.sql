@@ -137,6 +137,21 @@ AS $$
         ('admin',  'INSERT', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agents'),
         ('admin',  'UPDATE', 'analytics.agent_optimization_suggestions'),
+        ('admin',  'INSERT', 'analytics.leaderboard_settings'),
+        ('admin',  'UPDATE', 'analytics.leaderboard_settings'),
+        ('member', 'INSERT', 'analytics.agent_versions'),
+        ('admin',  'UPDATE', 'analytics.agent_versions'),
+        ('admin',  'INSERT', 'analytics.agent_version_aliases'),
+        ('admin',  'UPDATE', 'analytics.agent_version_aliases'),
+        ('admin',  'INSERT', 'analytics.agent_deployments'),
+        ('admin',  'UPDATE', 'analytics.agent_deployments'),
+        ('admin',  'INSERT', 'analytics.agent_dependencies'),
+        ('admin',  'UPDATE', 'analytics.agent_dependencies'),
+        ('admin',  'INSERT', 'analytics.agent_health_daily'),
+        ('admin',  'UPDATE', 'analytics.agent_health_daily'),
+        ('admin',  'INSERT', 'analytics.anomaly_rules'),
+        ('admin',  'UPDATE', 'analytics.anomaly_rules'),
+        ('admin',  'UPDATE', 'analytics.anomaly_detections'),
         ('owner',  'UPDATE', 'analytics.workspaces')
     ) AS v (access_level, privilege, object_name)
     JOIN pg_class AS c ON c.oid = to_regclass(v.object_name) AND c.relrowsecurity
@@ -156,7 +171,14 @@ AS $$
     -- Functions and aggregates of the API, but for those that belong to the owner of the tables.
     SELECT CASE
                WHEN p.proname IN ('start_run', 'finish_run', 'record_error', 'record_feedback') THEN 'member'
-               WHEN p.proname IN ('access_report') THEN 'admin'
+               WHEN p.proname IN ('access_report', 'set_leaderboard_options', 'implement_suggestion', 'dismiss_suggestion')
+                   THEN 'admin'
+               WHEN p.proname IN ('transition_agent', 'request_transition', 'approve_transition', 'reject_transition',
+                                  'register_version') THEN 'member'
+               WHEN p.proname IN ('set_version_alias', 'deploy_version', 'finish_deployment', 'rollback_deployment',
+                                  'record_agent_health') THEN 'admin'
+               WHEN p.proname IN ('configure_lifecycle') THEN 'owner'
+               WHEN p.proname IN ('watch_metric', 'acknowledge_anomaly') THEN 'admin'
                WHEN p.proname IN ('grant_access', 'revoke_access') THEN 'owner'
                ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
@@ -167,26 +189,39 @@ AS $$
                             'cleanup_tokens', 'cleanup_audit_log',
                             'refresh', 'refresh_all', 'refresh_materialized_views', 'refresh_agent_analytics_summary',
                             'refresh_progress', 'rollup_status', 'rebuild_rollup', 'verify_rollups',
-                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status')
+                            'set_retention', 'cleanup_old_data', 'schedule', 'unschedule', 'schedule_status',
+                            'refresh_leaderboards', 'refresh_suggestions', 'refresh_trends')
       AND EXISTS (SELECT FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND e.extname = 'shadower_analytics')
     UNION ALL
     -- What those call, and what CHECK constraints call.
-    SELECT CASE p.proname WHEN 'change_member' THEN 'owner' ELSE 'viewer' END,
+    SELECT CASE p.proname WHEN 'change_member' THEN 'owner' WHEN 'replace_lifecycle' THEN 'owner'
+                          WHEN 'decide_suggestion' THEN 'admin' ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
     FROM pg_proc AS p
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
       AND p.proname IN ('refuse', 'refuse_argument', 'require_schema', 'require_workspace', 'require_agent',
-                        'known_agents', 'hours_between', 'is_time_zone', 'is_valid_run', 'sketch_histogram', 'level_rank',
-                        'require_level', 'change_member', 'reads_everything', 'mask_json_text',
-                        'agent_performance_buckets', 'execution_metrics_buckets', 'agent_model_usage_buckets',
-                        'user_usage_buckets', 'error_summary_buckets')
+                        'known_agents', 'hours_between', 'resolve_window', 'is_time_zone', 'is_valid_run',
+                        'sketch_histogram', 'level_rank', 'require_level', 'change_member', 'reads_everything',
+                        'mask_json_text', 'run_text', 'run_metadata', 'series_spans', 'series_zone', 'series_window', 'trend_window',
+                        'execution_series', 'describe_seconds', 'concurrency', 'seconds_long', 'score_between',
+                        'active_agents', 'zone_of', 'time_spans', 'finite_window', 'agent_differences', 'rank_test',
+                        'require_agent_or_all', 'suggested_fix', 'error_fingerprint', 'agent_measures',
+                        'decide_suggestion', 'agent_performance_buckets', 'execution_metrics_buckets',
+                        'agent_model_usage_buckets', 'user_usage_buckets', 'error_summary_buckets', 'require_board',
+                        'board_standings', 'board_terms', 'timeframe_number', 'board_slices', 'float_amount',
+                        'agent_inputs', 'user_inputs', 'minimum_runs_of', 'default_criteria', 'live_board',
+                        'workspace_board', 'explain_workspace', 'state_rows', 'state_totals', 'compare_means',
+                        'compare_shares', 'health_of', 'states_of', 'transitions_of', 'guards_of', 'lifecycle_metrics',
+                        'default_lifecycle_states', 'default_lifecycle_transitions', 'default_lifecycle_guards',
+                        'run_measures', 'evaluate_guards', 'require_version', 'require_window', 'judged_deployments',
+                        'moves', 'check_dependencies', 'replace_lifecycle')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t
     WHERE t.typnamespace = 'analytics'::regnamespace
-      AND t.typname IN ('percentile_sketch', 'distinct_sketch', 'stats_summary')
+      AND t.typname IN ('percentile_sketch', 'distinct_sketch', 'stats_summary', 'state_summary')
 $$;
 COMMENT ON FUNCTION analytics_internal.level_privileges() IS
     'Object privileges of each level of access: access_level, privilege, object_type, object_name. A level has those of the levels below it.';

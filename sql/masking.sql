@@ -27,3 +27,43 @@ AS $$
 $$;
 COMMENT ON FUNCTION analytics_internal.personal_columns() IS
     'Columns of tables in schema analytics that may hold personal data: no level of access reads them but through the view TABLE_masked.';
+
+-- Functions rather than sub-selects, which each query on runs would plan for every partition and every text: enough for
+-- the planner to think of so much work that it compiles it (jit), which takes seconds.
+CREATE FUNCTION analytics_internal.run_text(workspace_id uuid, run_id uuid, started_at timestamptz, column_name text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED COST 100
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF $4 = 'error_message' THEN
+        RETURN (SELECT t.error_message FROM analytics_internal.agent_runs_texts AS t
+                WHERE t.workspace_id = $1 AND t.run_id = $2 AND t.started_at = $3);
+    ELSIF $4 = 'error_stack' THEN
+        RETURN (SELECT t.error_stack FROM analytics_internal.agent_runs_texts AS t
+                WHERE t.workspace_id = $1 AND t.run_id = $2 AND t.started_at = $3);
+    ELSIF $4 = 'user_feedback' THEN
+        RETURN (SELECT t.user_feedback FROM analytics_internal.agent_runs_texts AS t
+                WHERE t.workspace_id = $1 AND t.run_id = $2 AND t.started_at = $3);
+    END IF;
+    PERFORM analytics_internal.refuse_argument('column_name', $4, 'it is not a text of a run',
+        'Use one of error_message, error_stack, user_feedback.');
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.run_text(uuid, uuid, timestamptz, text) IS
+    'A text of a run (error_message, error_stack or user_feedback), masked where the reader is not admin of the workspace. NULL for a run that the reader does not see. Errors: 22023 another column.';
+
+CREATE FUNCTION analytics_internal.run_metadata(workspace_id uuid, run_id uuid, started_at timestamptz) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED COST 100
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (SELECT t.metadata FROM analytics_internal.agent_runs_texts AS t
+            WHERE t.workspace_id = $1 AND t.run_id = $2 AND t.started_at = $3);
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.run_metadata(uuid, uuid, timestamptz) IS
+    'The metadata of a run, masked where the reader is not admin of the workspace. NULL for a run that the reader does not see.';

@@ -1,7 +1,7 @@
 //! Who may see what: the one question that row security and every function of the API ask.
 
 mod gateway;
-mod members;
+pub mod members;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReportable;
@@ -28,7 +28,7 @@ fn accessible_workspaces(
 }
 
 /// The only place that decides. Whoever speaks for a person has what the person has, and nothing of the role's own.
-fn workspaces_of_caller(minimum: Level) -> Vec<pgrx::Uuid> {
+pub fn workspaces_of_caller(minimum: Level) -> Vec<pgrx::Uuid> {
     match identity_of_caller() {
         Some(identity) if identity.level < minimum => Vec::new(),
         Some(identity) => identity.workspace_ids,
@@ -55,7 +55,7 @@ fn access_of_caller() -> std::rc::Rc<members::Access> {
 
 /// The user for whom this session speaks.
 #[pg_extern(stable, parallel_restricted)]
-fn current_user_id() -> Option<pgrx::Uuid> {
+pub fn current_user_id() -> Option<pgrx::Uuid> {
     identity_of_caller().and_then(|identity| identity.user_id)
 }
 
@@ -71,7 +71,7 @@ pub fn common_level() -> Option<Level> {
 }
 
 #[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
-fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
+pub fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
     let minimum = known_level(minimum_level);
     require_workspace(workspace_id);
     if passes_row_security() {

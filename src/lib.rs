@@ -3,15 +3,22 @@
 //! One file (or folder) per capability. The algorithms live in `crates/` and know nothing of Postgres;
 //! the files here turn them into SQL functions and aggregates.
 
+#![allow(clippy::type_complexity)] // the type of a function that returns rows is its SQL signature
+
 use pgrx::prelude::*;
 
 mod access;
 mod agents;
 mod audit;
+mod comparison;
 mod demo;
+mod error_analytics;
 mod errors;
+mod execution;
 mod fmgr;
 mod ingest;
+mod leaderboards;
+mod lifecycle;
 mod masking;
 mod migrations;
 mod partitions;
@@ -24,6 +31,7 @@ mod settings;
 mod setup;
 mod subtransaction;
 mod tokens;
+mod trends;
 mod workspaces;
 
 ::pgrx::pg_module_magic!(name, version);
@@ -109,6 +117,45 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/execution.sql",
+    name = "execution_sql",
+    requires = ["rollup_sql", execution::concurrency]
+);
+extension_sql_file!(
+    "../sql/workspaces.sql",
+    name = "workspaces_sql",
+    requires = ["rollup_sql"]
+);
+extension_sql_file!(
+    "../sql/comparison.sql",
+    name = "comparison_sql",
+    requires = [
+        "rollup_sql",
+        comparison::two_proportion_test,
+        comparison::welch_test,
+        comparison::rank_test,
+    ]
+);
+extension_sql_file!(
+    "../sql/error_analytics.sql",
+    name = "error_analytics_sql",
+    requires = [
+        "rollup_sql",
+        error_analytics::error_fingerprint,
+        error_analytics::message_pattern,
+    ]
+);
+extension_sql_file!(
+    "../sql/suggestions.sql",
+    name = "suggestions_sql",
+    requires = ["comparison_sql", "error_analytics_sql"]
+);
+extension_sql_file!(
+    "../sql/agent_analytics.sql",
+    name = "agent_analytics_sql",
+    requires = ["comparison_sql", "error_analytics_sql", "suggestions_sql"]
+);
+extension_sql_file!(
     "../sql/demo.sql",
     name = "demo_sql",
     requires = [
@@ -143,6 +190,70 @@ extension_sql_file!(
         tokens::issue::refresh_token,
         tokens::keys::check_token_key,
         tokens::keys::new_secret,
+    ]
+);
+extension_sql_file!(
+    "../sql/leaderboards.sql",
+    name = "leaderboards_sql",
+    requires = [
+        "agents_sql",
+        "percentiles_sql",
+        "access_sql",
+        "rollup_sql",
+        leaderboards::require_board,
+        leaderboards::wilson_lower_bound,
+        leaderboards::standings::board_standings,
+        leaderboards::standings::board_terms,
+        leaderboards::standings::rank_scores,
+        leaderboards::workspaces::workspace_board,
+        leaderboards::workspaces::explain_workspace,
+    ]
+);
+extension_sql_file!(
+    "../sql/lifecycle.sql",
+    name = "lifecycle_sql",
+    requires = [
+        "agents_sql",
+        "rollup_sql",
+        "percentiles_sql",
+        "access_sql",
+        lifecycle::states::state_rows,
+        lifecycle::states::state_totals,
+        lifecycle::analysis::kaplan_meier,
+        lifecycle::analysis::survival_median,
+        lifecycle::analysis::log_rank_test,
+        lifecycle::analysis::compare_means,
+        lifecycle::analysis::compare_shares,
+        lifecycle::analysis::health_of,
+        lifecycle::analysis::check_dependencies,
+        lifecycle::rules::validate_lifecycle,
+        lifecycle::rules::replace_lifecycle,
+        lifecycle::rules::default_lifecycle_states,
+        lifecycle::rules::default_lifecycle_transitions,
+        lifecycle::rules::default_lifecycle_guards,
+        lifecycle::rules::lifecycle_metrics,
+        lifecycle::transition::transition_agent,
+        lifecycle::requests::request_transition,
+        lifecycle::requests::approve_transition,
+        lifecycle::requests::reject_transition,
+    ]
+);
+extension_sql_file!(
+    "../sql/trends.sql",
+    name = "trends_sql",
+    requires = [
+        "rollup_sql",
+        "access_sql",
+        "agents_sql",
+        trends::detect_anomalies,
+        trends::detect_group_anomalies,
+        trends::outliers,
+        trends::forecast,
+        trends::backtest,
+        trends::decompose_series,
+        trends::seasonal_periods,
+        trends::change_points,
+        trends::trend_test,
     ]
 );
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);

@@ -46,10 +46,21 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(6, "0006", "tokens"),
     migration!(7, "0007", "audit"),
     migration!(8, "0008", "rollup"),
+    migration!(9, "0009", "suggestions"),
+    migration!(10, "0010", "leaderboards"),
+    migration!(11, "0011", "lifecycle"),
+    migration!(12, "0012", "trends"),
+    migration!(13, "0013", "execution"),
 ];
 
 /// In the order in which they are made: those of agents read those of masking.
-pub const VIEWS: &[View] = &[view!("masking"), view!("agents"), view!("rollup")];
+pub const VIEWS: &[View] = &[
+    view!("masking"),
+    view!("agents"),
+    view!("rollup"),
+    view!("bi"),
+    view!("lifecycle"),
+];
 
 /// The schema version that this library needs.
 pub fn newest_version() -> i32 {

@@ -77,8 +77,17 @@ pub fn read_rows_kept<R>(
     kept(READ, name, sql, arguments, look)
 }
 
-/// As `change_rows`, with a plan that is kept.
+/// As `change_rows`, for a statement that never differs and whose plan is kept.
 pub fn change_rows_kept<R>(
+    sql: &'static str,
+    arguments: &[DatumWithOid],
+    look: impl FnMut(&Row) -> R,
+) -> Vec<R> {
+    kept(CHANGE, sql, || sql.to_owned(), arguments, look)
+}
+
+/// The same for a statement that is put together, and has a name of its own.
+pub fn change_rows_named<R>(
     name: &str,
     sql: impl FnOnce() -> String,
     arguments: &[DatumWithOid],
@@ -87,17 +96,17 @@ pub fn change_rows_kept<R>(
     kept(CHANGE, name, sql, arguments, look)
 }
 
-/// As `change`, for a statement that never differs and whose plan is kept.
+/// As `change`, with a plan that is kept.
 pub fn change_kept(sql: &'static str, arguments: &[DatumWithOid]) {
-    kept(CHANGE, sql, || sql.to_owned(), arguments, |_| ());
+    change_rows_kept(sql, arguments, |_| ());
 }
 
-/// The first value that a statement gives which never differs and whose plan is kept.
+/// The first value that such a statement gives.
 pub fn change_one_kept<T: FromDatum + 'static>(
     sql: &'static str,
     arguments: &[DatumWithOid],
 ) -> Option<T> {
-    kept(CHANGE, sql, || sql.to_owned(), arguments, |row| row.get(1))
+    change_rows_kept(sql, arguments, |row| row.get(1))
         .into_iter()
         .next()
         .flatten()

@@ -31,7 +31,19 @@ FIXED = {
         "agent_runs": "completed",
         "execution_queue": "queued",
         "agent_optimization_suggestions": "active",
+        "agent_deployments": "in_progress",
+        "lifecycle_requests": "pending",
+        "anomaly_rules": "ok",
     },
+    "metric": "runs",
+    "method": "auto",
+    "sensitivity": 0.5,
+    "severity": "low",
+    "anomaly_type": "point",
+    "direction": "up",
+    "detected_for": "2026-01-01 00:00+00",
+    "window_start": "2026-01-01 00:00+00",
+    "window_end": "2026-01-02 00:00+00",
     "time_zone": "UTC",
     "lifecycle_state": "production",
     "error_category": "unknown",
@@ -44,11 +56,34 @@ FIXED = {
     "user_rating": 5,
     "outcome": "success",
     "valid_for": "15 minutes",
+    "calculated_at": "2026-01-05 10:00+00",
+    "awarded_at": "2026-01-05 10:00+00",
+    "refreshed_at": "2026-01-05 10:00+00",
+    "captured_on": "2026-01-05",
+    "achieved_on": "2026-01-05",
+    "entity_ids": "{}",
+    "ranks": "{}",
+    "scores": "{}",
     "expires_at": "2099-01-01 00:00+00",
     "revoked_for": None,
     "suggestion_type": "performance",
     "effort_level": "medium",
     "priority": 5,
+    "event_type": "registered",
+    "version": {
+        "agent_versions": "1.0.0",
+        "agent_version_aliases": "1.0.0",
+        "agent_deployments": "1.0.0",
+        "agent_lifecycle_events": "1.0.0",
+    },
+    "complexity": {"agent_versions": "{}"},
+    "alias": "stable",
+    "environment": "production",
+    "strategy": "direct",
+    "rollout_share": 1,
+    "decision": "approved",
+    "day": {"agent_health_daily": "2026-01-01"},
+    "occurred_at": {"agent_lifecycle_events": "2026-01-01 00:00+00"},
     "bucket": "2026-01-01 00:00+00",
 }
 
@@ -89,7 +124,18 @@ def relations(db: Database, kinds: str = "rpvm") -> list[tuple[str, bool]]:
 
 def fill(db: Database, workspace: str) -> None:
     """A marked row in every table that has a workspace_id, parents first; two runs, in different partitions."""
-    first = ["analytics.workspaces", "analytics.agents", "analytics.agent_runs"]
+    first = [
+        f"analytics.{name}"
+        for name in (
+            "workspaces",
+            "agents",
+            "agent_runs",
+            "agent_versions",
+            "agent_deployments",
+            "lifecycle_requests",
+            "anomaly_rules",
+        )
+    ]
     tables = [
         name
         for (name,) in db.rows(
@@ -99,6 +145,11 @@ def fill(db: Database, workspace: str) -> None:
             [SCHEMAS],
         )
         if name not in [*first, "analytics.workspace_members"]
+        # Rules make sense as a whole, and a dependency needs two agents: see below.
+        and not name.startswith(
+            ("analytics.lifecycle_states", "analytics.lifecycle_transitions", "analytics.lifecycle_guards")
+        )
+        and name != "analytics.agent_dependencies"
     ]
     for table in [*first, *tables]:
         values: dict[str, object] = {}
@@ -107,9 +158,11 @@ def fill(db: Database, workspace: str) -> None:
             " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
             [table],
         ):
-            if column in FIXED:
-                fixed = FIXED[column]
-                values[column] = fixed[table.split(".")[1]] if isinstance(fixed, dict) else fixed
+            fixed = FIXED.get(column)
+            if isinstance(fixed, dict):
+                fixed = fixed.get(table.split(".")[1])
+            if fixed is not None or (column in FIXED and FIXED[column] is None):
+                values[column] = fixed
             elif kind == "uuid":
                 values[column] = uid(workspace, KINDS.get(column, "d1"))
             elif kind == "text":
@@ -124,6 +177,27 @@ def fill(db: Database, workspace: str) -> None:
             sql.SQL(", ").join([sql.Placeholder()] * len(values)),
         )
         db.execute(insert, list(values.values()))
+        if table == "analytics.agents":
+            rules = {
+                "states": [{"state": s, "description": marker(workspace)} for s in ("draft", "production")],
+                "transitions": [
+                    {
+                        "from": "draft",
+                        "to": "production",
+                        "guards": [{"metric": "minimum_runs", "threshold": NUMBER[workspace]}],
+                    },
+                    {"from": "production", "to": "draft"},
+                ],
+            }
+            db.execute("SELECT analytics.configure_lifecycle(%s, %s)", [uid(workspace), json.dumps(rules)])
+            other = db.value(
+                "INSERT INTO analytics.agents (workspace_id, agent_id, name) VALUES (%s, %s, %s) RETURNING agent_id",
+                [uid(workspace), uid(workspace, "a3"), marker(workspace)],
+            )
+            db.execute(
+                "INSERT INTO analytics.agent_dependencies (workspace_id, agent_id, depends_on_agent_id) VALUES (%s, %s, %s)",
+                [uid(workspace), uid(workspace, "a1"), other],
+            )
         if table == "analytics.agent_runs":
             values |= {"run_id": uid(workspace, "b2"), "started_at": "2021-03-04 05:06+00"}
             columns = sql.SQL(", ").join(map(sql.Identifier, values))
@@ -679,7 +753,7 @@ CAN = [
     ),
     ("member", "UPDATE analytics.execution_queue SET priority = 1"),
     ("admin", f"INSERT INTO analytics.agents (workspace_id, name) VALUES ('{uid('A')}', 'new')"),
-    ("admin", "UPDATE analytics.agents SET lifecycle_state = 'paused'"),
+    ("admin", "UPDATE analytics.agents SET owner_id = gen_random_uuid()"),
     ("admin", "UPDATE analytics.agent_optimization_suggestions SET status = 'dismissed'"),
     ("admin", "SELECT * FROM analytics.workspace_members"),
     ("admin", f"SELECT * FROM analytics.access_report('{uid('A')}')"),
@@ -1117,7 +1191,12 @@ def test_partitions_show_nothing(world):
 SHARED_WORDS = {
     "access_level", "action", "agent_type", "agent_version", "business_impact", "effort_level", "error_category",
     "error_severity", "error_type", "feedback_category", "lifecycle_state", "model_name", "model_provider", "outcome", "plan",
-    "rollup", "sentiment", "status", "suggestion_type", "time_zone", "trigger_source",
+    "sentiment", "status", "suggestion_type", "time_zone", "trigger_source",
+    "alias", "decision", "dependency_type", "environment", "event_type", "from_state", "metric", "state",
+    "strategy", "timeframe", "to_state", "version",
+    "rule_name",
+    "achievement", "anomaly_type", "badge", "board", "criteria", "direction", "error_code", "method", "rank_change", "rollup",
+    "severity", "tier",
 }  # fmt: skip
 TEXTS = """
     SELECT a.attrelid::regclass::text, a.attname, coalesce(a.attstattarget, -1) = 0
@@ -1240,7 +1319,7 @@ def test_names_are_never_run(world, server, name):
         db.execute("SELECT analytics.trust_gateway(%s, trusted => false)", [name])
         db.execute("SELECT analytics.revoke_access(%s, %s)", [name, uid("A")])
         assert db.rows("SELECT FROM analytics.workspace_members WHERE database_role = %s", [name]) == []
-        assert db.value("SELECT count(*) FROM analytics.agents") == 3
+        assert db.value("SELECT count(*) FROM analytics.agents") == 6
         # Nothing keeps the role.
     finally:
         server.admin().execute(sql.SQL("DROP ROLE {}").format(identifier))

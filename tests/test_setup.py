@@ -4,7 +4,7 @@ import threading
 
 import psycopg
 import pytest
-from conftest import wait_until
+from conftest import ROOT, wait_until
 from psycopg import errors, sql
 
 SETUP = "SELECT version, name, action FROM analytics.setup()"
@@ -80,9 +80,9 @@ def test_many_setups_at_once(extension_db, undisturbed, background):
     assert len(reports) == number
     assert sum("applied" in actions(report) for report in reports) == 1
     assert len({tuple((version, name) for version, name, _ in report) for report in reports}) == 1
-    assert db.value("SELECT count(*) FROM analytics_internal.schema_migrations") == db.value(
-        "SELECT analytics.schema_version()"
-    )
+    # Numbers may have gaps.
+    files = len(list((ROOT / "migrations").glob("*.sql")))
+    assert db.value("SELECT count(*) FROM analytics_internal.schema_migrations") == files
     assert schema(db) == undisturbed
 
 
@@ -179,40 +179,21 @@ def test_setup_repeated_changes_nothing(db):
 
 
 # Takes back what the newest migration does.
-UNDO_NEWEST = """
-    DO $$
-    DECLARE
-        made record;
-    BEGIN
-        FOR made IN SELECT t.tgname, t.tgrelid::regclass AS name FROM pg_trigger AS t
-                    WHERE t.tgname LIKE 'capture%' AND t.tgparentid = 0 LOOP
-            EXECUTE format('DROP TRIGGER %I ON %s', made.tgname, made.name);
-        END LOOP;
-        FOR made IN SELECT v.name FROM analytics_internal.summaries() AS v ORDER BY v.place DESC LOOP
-            EXECUTE format('DROP VIEW analytics.%I', made.name);
-            EXECUTE format('DROP MATERIALIZED VIEW analytics_internal.%I', made.name);
-        END LOOP;
-    END
-    $$;
-    DROP INDEX analytics.execution_queue_left_idx, analytics.agent_user_feedback_time_idx;
-    DROP TABLE analytics.agent_performance_hourly, analytics.agent_performance_daily, analytics.execution_metrics_minute,
-        analytics.execution_metrics_hourly, analytics.execution_metrics_daily, analytics.agent_model_usage_hourly,
-        analytics.agent_model_usage, analytics.user_usage_daily, analytics.error_summary_hourly,
-        analytics.error_summary_daily, analytics.refresh_log, analytics_internal.rollup_changes,
-        analytics_internal.rollup_partitions, analytics_internal.rollup_state, analytics_internal.retention"""
+UNDO_NEWEST = "DROP INDEX analytics.agent_runs_live_idx"
 
 
 def test_failed_upgrade_leaves_the_older_tables_working(db, undisturbed):
     """A database whose tables are one migration behind, as an upgraded library finds it."""
     newest = db.value("SELECT analytics.schema_version()")
-    assert newest == 8, "undo what the newest migration makes"
+    assert newest == 13, "undo what the newest migration makes"
     db.execute(UNDO_NEWEST)
     db.execute("DELETE FROM analytics_internal.schema_migrations WHERE version = %s", [newest])
+    older = db.value("SELECT max(version) FROM analytics_internal.schema_migrations")
     before = db.dump()
     fresh = db.connect()
     with pytest.raises(errors.ObjectNotInPrerequisiteState) as caught:
         fresh.execute("SELECT analytics.ensure_partitions()")
-    assert f"version {newest - 1}" in str(caught.value)
+    assert f"version {older}" in str(caught.value)
     assert "analytics.setup()" in caught.value.diag.message_hint
 
     at_command(db, 3, "RAISE EXCEPTION 'disturbed'")

@@ -4,3 +4,5 @@ CREATE EXTENSION shadower_analytics;
 SELECT count(*) AS steps FROM analytics.setup();
 SELECT * FROM analytics.generate_demo_data(runs => 200000);
 VACUUM (ANALYZE) analytics.agent_runs, analytics.agent_errors, analytics.agent_user_feedback, analytics.execution_queue;
+CALL analytics.refresh_all();
+SELECT * FROM analytics.refresh_suggestions();

@@ -62,7 +62,7 @@ DELETE FROM analytics.agent_runs; \echo :SQLSTATE
 
 -- An admin manages agents and sees who has access.
 SET ROLE regress_admin;
-UPDATE analytics.agents SET lifecycle_state = 'production' WHERE agent_id = :'bot' RETURNING name, lifecycle_state;
+UPDATE analytics.agents SET agent_type = 'assistant' WHERE agent_id = :'bot' RETURNING name, agent_type;
 SELECT workspace_name, database_role, access_level FROM analytics.access_report();
 SELECT analytics.grant_access('regress_stranger', :'acme'); \echo :SQLSTATE
 UPDATE analytics.workspaces SET name = 'x'; \echo :SQLSTATE

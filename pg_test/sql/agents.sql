@@ -364,7 +364,9 @@ LEFT JOIN analytics.agent_runs AS r
 GROUP BY w.timeframe, a.workspace_id, a.agent_id;
 
 CREATE TEMPORARY VIEW listed AS
-SELECT w.name AS workspace, t.timeframe, l.*
+SELECT w.name AS workspace, t.timeframe, l.agent_id, l.name, l.agent_type, l.lifecycle_state, l.discovered, l.total_runs, l.successful_runs,
+       l.failed_runs, l.timeout_runs, l.cancelled_runs, l.success_rate, l.avg_runtime_seconds, l.p50_runtime_seconds, l.p95_runtime_seconds,
+       l.credits_consumed, l.tokens_used, l.unique_users, l.avg_rating, l.last_run_at
 FROM analytics.workspaces AS w, unnest(ARRAY['24h', '7d', '30d', '90d', 'all']) AS t (timeframe), analytics.list_agents(w.workspace_id, t.timeframe) AS l;
 CREATE TEMPORARY VIEW listed_plainly (
     workspace, timeframe, agent_id, name, agent_type, lifecycle_state, discovered, total_runs, successful_runs, failed_runs, timeout_runs,
@@ -418,7 +420,7 @@ SET LOCAL timezone = 'UTC';
 -- Busiest first, then by name.
 SELECT array_agg(name ORDER BY n) = array_agg(name ORDER BY total_runs DESC, name) AS busiest_first
 FROM analytics.list_agents(:'acme', 'all') WITH ORDINALITY AS l
-    (agent_id, name, agent_type, lifecycle_state, discovered, total_runs, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, n);
+    (agent_id, name, agent_type, lifecycle_state, discovered, total_runs, c7, c8, c9, c10, c11, c12, c13, c14, c15, c16, c17, c18, c19, c20, c21, c22, n);
 
 -- The flat view: one row per run, with names, and with those runs whose agent has gone.
 DELETE FROM analytics.agents WHERE workspace_id = :'acme' AND name = 'Once';

@@ -69,6 +69,20 @@ INSERT INTO analytics.agent_optimization_suggestions (workspace_id, agent_id, su
 SELECT w, :'bot', 'cost', 'Use a smaller model' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
 INSERT INTO analytics.workspace_members (workspace_id, user_id, access_level)
 SELECT w, :'bot', 'viewer' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+INSERT INTO analytics.agents (workspace_id, agent_id, name)
+SELECT w, 'c0000000-0000-4000-8000-00000000000a', 'Aide' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+INSERT INTO analytics.agent_dependencies (workspace_id, agent_id, depends_on_agent_id)
+SELECT w, :'bot', 'c0000000-0000-4000-8000-00000000000a' FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.configure_lifecycle(w, '{"states": [{"state": "draft", "terminal": true}, {"state": "live", "terminal": true}],
+    "transitions": [{"from": "draft", "to": "live", "required_approvals": 2, "guards": [{"metric": "owner_present"}]}]}')) AS configured
+FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.request_transition(w, :'bot', 'live', 'why not')) AS requested FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+INSERT INTO analytics.lifecycle_approvals (workspace_id, request_id, decided_by, decision)
+SELECT r.workspace_id, r.request_id, 'me', 'approved' FROM analytics.lifecycle_requests AS r;
+SELECT count(analytics.register_version(w, :'bot', '1.0.0')) AS registered FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.set_version_alias(w, :'bot', 'stable', '1.0.0')) AS named FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.deploy_version(w, :'bot', '1.0.0')) AS deployed FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
+SELECT count(analytics.record_agent_health(w)) AS recorded FROM unnest(ARRAY[:'acme', :'blue']::uuid[]) AS w;
 
 CREATE FUNCTION regress.rows_per_workspace() RETURNS TABLE (table_name text, workspace text, rows bigint)
 LANGUAGE plpgsql AS $$
@@ -87,6 +101,7 @@ BEGIN
 END
 $$;
 CALL analytics.refresh_all();
+SELECT count(*) > 0 AS ranked FROM analytics.refresh_leaderboards();
 SELECT table_name, rows FROM regress.rows_per_workspace() WHERE workspace = 'Acme' AND rows = 0;
 -- Its key cannot change under what refers to it.
 CALL regress.watch();
@@ -96,6 +111,7 @@ UPDATE analytics.workspaces SET workspace_id = :'nobody' WHERE workspace_id = :'
 DELETE FROM analytics.workspaces WHERE workspace_id = :'acme';
 -- Rollups with the next refresh.
 CALL analytics.refresh_all();
+SELECT count(*) > 0 AS ranked FROM analytics.refresh_leaderboards();
 SELECT * FROM regress.rows_per_workspace();
 DROP FUNCTION regress.rows_per_workspace();
 
@@ -125,5 +141,34 @@ SELECT (SELECT count(*) FROM analytics.agents) AS agents, (SELECT count(*) FROM 
        (SELECT count(*) FROM analytics.agent_errors) AS errors, (SELECT count(*) FROM analytics.execution_queue) AS queue;
 INSERT INTO analytics.agent_runs (workspace_id, agent_id, status) VALUES (:'blue', :'bot', 'running'); \echo :SQLSTATE
 ROLLBACK;
+
+------------------------------------------------------------------------------------------------------------------------
+-- What goes on in them
+------------------------------------------------------------------------------------------------------------------------
+DELETE FROM analytics.workspaces;
+INSERT INTO analytics.workspaces (workspace_id, name, plan) VALUES (:'acme', 'Acme', 'pro'), (:'blue', 'Blue', 'free');
+INSERT INTO analytics.agent_runs (workspace_id, agent_id, user_id, status, started_at, runtime_seconds, credits_consumed, user_rating)
+SELECT :'acme', :'bot', CASE WHEN n % 2 = 0 THEN :'acme'::uuid ELSE :'blue'::uuid END, CASE n WHEN 3 THEN 'failed' ELSE 'completed' END,
+       timestamptz '2026-03-01 00:00+00' + n * interval '7 hours', n * 10, 2, CASE n WHEN 5 THEN 4 END
+FROM generate_series(1, 10) AS n;
+
+SELECT name, plan, access_level, total_runs, success_rate, credits_consumed, active_agents, active_users, last_run_at
+FROM analytics.list_workspaces('all');
+\pset expanded on
+SELECT * FROM analytics.workspace_summary(:'acme', from_time => '2026-03-02', to_time => '2026-03-03');
+SELECT * FROM analytics.workspace_summary(:'blue', 'all');
+\pset expanded off
+SELECT component, round(score::numeric, 1) AS score, weight, round(value::numeric, 3) AS value, unit, reason
+FROM analytics.workspace_health(:'acme', from_time => '2026-03-02', to_time => '2026-03-03');
+SELECT * FROM analytics.workspace_health(:'blue');
+SELECT * FROM analytics.workspace_activity(:'acme', bucket => 'day', from_time => '2026-03-01', to_time => '2026-03-05');
+SELECT * FROM analytics.workspace_users(:'acme', 'all');
+SELECT jsonb_object_keys(analytics.workspace_analytics(:'acme', 'all'));
+
+CALL regress.watch();
+SELECT * FROM analytics.list_workspaces('1d'); :refused
+SELECT * FROM analytics.workspace_summary('00000000-0000-4000-8000-0000000000ff'); :refused
+SELECT * FROM analytics.workspace_activity(:'acme', bucket => 'minute'); :refused
+SELECT * FROM analytics.workspace_users(:'acme', max_users => -1); :refused
 
 DELETE FROM analytics.workspaces;

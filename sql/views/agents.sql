@@ -25,8 +25,7 @@ SELECT
     r.model_name,
     r.model_provider,
     r.error_type,
-    (SELECT t.error_message FROM analytics_internal.agent_runs_texts AS t
-     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS error_message,
+    analytics_internal.run_text(r.workspace_id, r.run_id, r.started_at, 'error_message') AS error_message,
     r.user_rating
 FROM analytics.agent_runs AS r
 JOIN analytics.workspaces AS w USING (workspace_id)

@@ -5,6 +5,7 @@
 -- texts; it says itself which rows a reader meets, and security_barrier keeps what the reader writes, such as a function
 -- in WHERE, away from anything that is not masked yet. TABLE_masked reads the table with the rights of the reader, as
 -- every other view does, and looks texts up row by row: only those that are asked for, and after ORDER BY and LIMIT.
+-- Those of runs come from functions (sql/masking.sql), because runs have partitions.
 
 CREATE OR REPLACE VIEW analytics_internal.agent_runs_texts WITH (security_barrier = true) AS
 SELECT
@@ -55,15 +56,11 @@ SELECT
     r.model_provider,
     r.concurrent_runs,
     r.error_type,
-    (SELECT t.error_message FROM analytics_internal.agent_runs_texts AS t
-     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS error_message,
-    (SELECT t.error_stack FROM analytics_internal.agent_runs_texts AS t
-     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS error_stack,
+    analytics_internal.run_text(r.workspace_id, r.run_id, r.started_at, 'error_message') AS error_message,
+    analytics_internal.run_text(r.workspace_id, r.run_id, r.started_at, 'error_stack') AS error_stack,
     r.user_rating,
-    (SELECT t.user_feedback FROM analytics_internal.agent_runs_texts AS t
-     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS user_feedback,
-    (SELECT t.metadata FROM analytics_internal.agent_runs_texts AS t
-     WHERE t.workspace_id = r.workspace_id AND t.run_id = r.run_id AND t.started_at = r.started_at) AS metadata,
+    analytics_internal.run_text(r.workspace_id, r.run_id, r.started_at, 'user_feedback') AS user_feedback,
+    analytics_internal.run_metadata(r.workspace_id, r.run_id, r.started_at) AS metadata,
     r.created_at
 FROM analytics.agent_runs AS r;
 
@@ -141,7 +138,8 @@ SELECT
     r.affected_users,
     r.business_impact,
     r.occurred_at,
-    r.created_at
+    r.created_at,
+    r.error_fingerprint
 FROM analytics.agent_errors AS r;
 
 COMMENT ON VIEW analytics.agent_errors_masked IS 'Errors met by agents, as agent_errors; personal data in its texts is masked for readers who are not admin of the workspace.';
@@ -164,6 +162,7 @@ COMMENT ON COLUMN analytics.agent_errors_masked.affected_users IS 'Number of use
 COMMENT ON COLUMN analytics.agent_errors_masked.business_impact IS 'low, medium or high; NULL when nobody judged it.';
 COMMENT ON COLUMN analytics.agent_errors_masked.occurred_at IS 'When the error happened.';
 COMMENT ON COLUMN analytics.agent_errors_masked.created_at IS 'When the row was written.';
+COMMENT ON COLUMN analytics.agent_errors_masked.error_fingerprint IS 'The same for errors of one type, category and message but for ids, numbers and personal data.';
 
 CREATE OR REPLACE VIEW analytics_internal.agent_user_feedback_texts WITH (security_barrier = true) AS
 SELECT

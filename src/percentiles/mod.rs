@@ -6,7 +6,7 @@ pub mod distinct;
 mod exact;
 pub mod sketch;
 mod stats;
-mod stored;
+pub(crate) mod stored;
 
 use percentiles::Error;
 use pgrx::prelude::*;
@@ -45,7 +45,7 @@ fn raise_error(error: &Error) -> ! {
 }
 
 /// The value, or its error as a Postgres ERROR.
-fn or_raise<T>(result: Result<T, Error>) -> T {
+pub fn or_raise<T>(result: Result<T, Error>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => raise_error(&error),

@@ -54,7 +54,7 @@ fn receive<T: Stored>(call: Call) -> pg_sys::Datum {
 }
 
 /// What is left of the message that a receive function gets.
-fn rest_of(message: pg_sys::Datum) -> Vec<u8> {
+pub(crate) fn rest_of(message: pg_sys::Datum) -> Vec<u8> {
     // SAFETY: the argument of a receive function is a StringInfo, which belongs to the caller.
     unsafe {
         let message = message.cast_mut_ptr::<pg_sys::StringInfoData>();

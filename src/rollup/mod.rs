@@ -18,7 +18,7 @@ pub mod retention;
 mod state;
 mod statements;
 pub mod summaries;
-mod time;
+pub mod time;
 mod work;
 
 use pgrx::pg_sys;

@@ -17,7 +17,7 @@ use super::state::{Outcome, Stragglers, attempts, failed, succeeded, write_log};
 use super::time::{HOUR, floor, statement_start, to_time};
 use super::work::{Work, log_changed_partitions, put_back, take};
 use crate::errors::raise;
-use crate::query::{change_kept, change_one_kept, change_rows_kept};
+use crate::query::{change_kept, change_one_kept, change_rows_named};
 use crate::roles::{as_role, with_setting};
 use crate::setup::require_schema;
 use crate::subtransaction::attempt;
@@ -232,7 +232,7 @@ fn trim_minutes() {
                 level.table
             )
         };
-        change_rows_kept(
+        change_rows_named(
             &format!("trim {}", level.table),
             sql,
             &[to_time(before).into()],

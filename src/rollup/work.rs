@@ -11,7 +11,7 @@ use super::statements::days_of;
 use super::time::{
     DAY, HOUR, MINUS_INFINITY, ceiling, floor, statement_start, to_microseconds, to_time,
 };
-use crate::query::{change, change_kept, change_rows, change_rows_kept};
+use crate::query::{change, change_kept, change_rows, change_rows_kept, change_rows_named};
 
 /// Rows of the log looked at for each bucket of the batch: writers leave one for each transaction and bucket.
 const CHANGES_PER_BUCKET: i64 = 20;
@@ -283,7 +283,7 @@ impl Work {
             // Looked up by index, however many they are: one plan fits all.
             Self::Keys(keys) => {
                 let [workspaces, agents, hours, sources] = keys.arguments();
-                change_rows_kept(
+                change_rows_named(
                     &format!("refresh {} {has_floors}", level.table),
                     || rollup.refresh_keys(level, has_floors),
                     &[
@@ -326,6 +326,6 @@ impl Work {
 
 fn workspaces() -> Vec<pgrx::Uuid> {
     let sql = "SELECT w.workspace_id FROM analytics.workspaces AS w";
-    let rows = change_rows_kept(sql, || sql.to_owned(), &[], |row| row.get(1));
+    let rows = change_rows_kept(sql, &[], |row| row.get(1));
     rows.into_iter().flatten().collect()
 }

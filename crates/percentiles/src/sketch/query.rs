@@ -176,7 +176,9 @@ impl PercentileSketch {
         Ok(rows)
     }
 
-    fn weighted_values(&self) -> Vec<(f64, u64)> {
+    /// The finite values in no order, each with how often it occurs: the values themselves while the
+    /// sketch is exact, then the estimate of each bucket.
+    pub fn weighted_values(&self) -> Vec<(f64, u64)> {
         match &self.buckets {
             None => self.values.iter().map(|&x| (x, 1)).collect(),
             Some(buckets) => {

@@ -1,0 +1,704 @@
+//! The boards: who is compared by which criterion, and how.
+//!
+//! A score is computed in one place, which can also tell about it: [`Subject::score`] hands every quantity that it
+//! uses to a listener, so that an explanation cannot differ from the score.
+
+use percentiles::Stats;
+
+use crate::formulas::{
+    PRIOR_RUNS, amount, certainty, damped_growth, damped_share, relative_cost, speed_lower_bound,
+    weighted_median, wilson_lower_bound,
+};
+use crate::rank::{Entry, Method, Standing, rank};
+
+/// Hears of a quantity that went into a score: its name, its value, and what it is.
+pub trait Listener {
+    /// Called once for each quantity.
+    fn hear(&mut self, name: &'static str, value: f64, meaning: &'static str);
+}
+
+/// Listens to nothing.
+pub struct Deaf;
+
+impl Listener for Deaf {
+    #[inline]
+    fn hear(&mut self, _name: &'static str, _value: f64, _meaning: &'static str) {}
+}
+
+/// One quantity of an explanation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// What it is, in words.
+    pub meaning: &'static str,
+}
+
+impl Listener for Vec<Term> {
+    fn hear(&mut self, name: &'static str, value: f64, meaning: &'static str) {
+        self.push(Term {
+            name,
+            value,
+            meaning,
+        });
+    }
+}
+
+/// What a board ranks by.
+pub trait Criterion: Copy + Ord + 'static {
+    /// All of them.
+    const ALL: &'static [Self];
+    /// The names, for messages.
+    const NAMES: &'static str;
+
+    /// Its name in SQL.
+    fn name(self) -> &'static str;
+
+    /// The formula in words.
+    fn formula(self) -> &'static str;
+
+    /// The criterion of this name, if there is one.
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|criterion| criterion.name() == name)
+    }
+}
+
+macro_rules! criteria {
+    ($(#[$meta:meta])* $type:ident, $names:literal { $($variant:ident, $name:literal, $formula:literal;)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $type { $(#[doc = concat!("By `", $name, "`: `", $formula, "`.")] $variant),+ }
+
+        impl Criterion for $type {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+            const NAMES: &'static str = $names;
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            fn formula(self) -> &'static str {
+                match self { $(Self::$variant => $formula),+ }
+            }
+        }
+    };
+}
+
+criteria! {
+    /// What agents are ranked by.
+    AgentCriterion, "runs, success_rate, speed, efficiency, popularity" {
+        Runs, "runs", "total_runs";
+        SuccessRate, "success_rate", "wilson_lower_bound(successful_runs, finished_runs)";
+        Speed, "speed", "peer_median_seconds / median_seconds * certainty";
+        Efficiency, "efficiency", "wilson_lower_bound(successful_runs, finished_runs) / sqrt(relative_credits * relative_time)";
+        Popularity, "popularity", "unique_users";
+    }
+}
+
+criteria! {
+    /// What users are ranked by.
+    UserCriterion, "activity, efficiency, contribution, savings" {
+        Activity, "activity", "total_runs";
+        Efficiency, "efficiency", "wilson_lower_bound(successful_runs, finished_runs) / relative_credits";
+        Contribution, "contribution", "successful_runs / workspace_successful_runs";
+        Savings, "savings", "expected_credits - credits_consumed";
+    }
+}
+
+criteria! {
+    /// What workspaces are ranked by.
+    WorkspaceCriterion, "activity, efficiency, growth, innovation" {
+        Activity, "activity", "total_runs";
+        Efficiency, "efficiency", "wilson_lower_bound(successful_runs, finished_runs) / sqrt(relative_credits * relative_time)";
+        Growth, "growth", "(current_runs - previous_runs) / (previous_runs + 20)";
+        Innovation, "innovation", "new_agents / (active_agents + 5)";
+    }
+}
+
+/// Agents that the denominator of `innovation` has besides those that are active.
+const PRIOR_AGENTS: f64 = 5.0;
+
+/// Who can be ranked.
+pub trait Subject: Sized {
+    /// What it is ranked by.
+    type Criterion: Criterion;
+    /// What the scores need to know about all of a board together.
+    type Peers;
+
+    /// Those of a group.
+    fn peers<'a>(group: impl Iterator<Item = &'a Self> + Clone) -> Self::Peers
+    where
+        Self: 'a;
+
+    /// The score, or none for who has nothing to be ranked by.
+    fn score(
+        &self,
+        criterion: Self::Criterion,
+        peers: &Self::Peers,
+        listener: &mut impl Listener,
+    ) -> Option<f64>;
+
+    /// Runs behind a score that is an estimate; none where it is a count, which needs no evidence.
+    fn evidence(&self, criterion: Self::Criterion) -> Option<u64>;
+}
+
+/// What an agent did in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Agent {
+    /// Runs that started in the window.
+    pub total_runs: u64,
+    /// Runs that completed, failed, timed out or were cancelled.
+    pub finished_runs: u64,
+    /// Runs that completed.
+    pub successful_runs: u64,
+    /// Runs that have a runtime.
+    pub timed_runs: u64,
+    /// Sum of these runtimes in seconds.
+    pub total_seconds: f64,
+    /// Median of these runtimes in seconds.
+    pub median_seconds: f64,
+    /// Credits of all runs.
+    pub credits_consumed: f64,
+    /// Different users for whom it ran.
+    pub unique_users: u64,
+}
+
+/// What the agents of a board did together.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Averages {
+    /// Credits per run.
+    pub credits_per_run: f64,
+    /// Seconds per run that has a runtime.
+    pub seconds_per_run: f64,
+    /// Median of the medians, each weighing as many as it has runs.
+    pub median_seconds: f64,
+}
+
+/// Exact, and hence the same in whatever order the peers come.
+fn mean(values: impl Iterator<Item = f64>, count: u128) -> f64 {
+    let mut sum = Stats::new();
+    values.for_each(|value| sum.add(amount(value)));
+    if count == 0 {
+        return 0.0;
+    }
+    sum.sum().map_or(0.0, |sum| sum / count as f64)
+}
+
+fn total(counts: impl Iterator<Item = u64>) -> u128 {
+    counts.map(u128::from).sum()
+}
+
+impl Subject for Agent {
+    type Criterion = AgentCriterion;
+    type Peers = Averages;
+
+    fn peers<'a>(group: impl Iterator<Item = &'a Self> + Clone) -> Averages {
+        let mut medians: Vec<(f64, u64)> = group
+            .clone()
+            .map(|agent| (amount(agent.median_seconds), agent.timed_runs))
+            .collect();
+        Averages {
+            credits_per_run: mean(
+                group.clone().map(|agent| agent.credits_consumed),
+                total(group.clone().map(|agent| agent.total_runs)),
+            ),
+            seconds_per_run: mean(
+                group.clone().map(|agent| agent.total_seconds),
+                total(group.map(|agent| agent.timed_runs)),
+            ),
+            median_seconds: weighted_median(&mut medians),
+        }
+    }
+
+    fn score(
+        &self,
+        criterion: AgentCriterion,
+        peers: &Averages,
+        listener: &mut impl Listener,
+    ) -> Option<f64> {
+        if self.total_runs == 0 {
+            return None;
+        }
+        match criterion {
+            AgentCriterion::Runs => {
+                let runs = self.total_runs as f64;
+                listener.hear(
+                    "total_runs",
+                    runs,
+                    "runs that started in the window, whatever became of them",
+                );
+                Some(runs)
+            }
+            AgentCriterion::SuccessRate => {
+                success(self.successful_runs, self.finished_runs, listener)
+            }
+            AgentCriterion::Speed => {
+                if self.timed_runs == 0 {
+                    return None;
+                }
+                listener.hear(
+                    "timed_runs",
+                    self.timed_runs as f64,
+                    "runs that have a runtime",
+                );
+                listener.hear(
+                    "median_seconds",
+                    amount(self.median_seconds),
+                    "median of these runtimes",
+                );
+                listener.hear(
+                    "peer_median_seconds",
+                    peers.median_seconds,
+                    "median of the medians of all agents of the board, each weighing as many as it has runs",
+                );
+                listener.hear(
+                    "certainty",
+                    certainty(self.timed_runs),
+                    "e^(-2.456 / sqrt(timed_runs)): what few runs take off, so that luck does not lead",
+                );
+                Some(speed_lower_bound(
+                    self.median_seconds,
+                    self.timed_runs,
+                    peers.median_seconds,
+                ))
+            }
+            AgentCriterion::Efficiency => efficiency(
+                &Spent {
+                    successful_runs: self.successful_runs,
+                    finished_runs: self.finished_runs,
+                    credits: (self.credits_consumed, self.total_runs),
+                    seconds: Some((self.total_seconds, self.timed_runs)),
+                },
+                peers,
+                listener,
+            ),
+            AgentCriterion::Popularity => {
+                let users = self.unique_users as f64;
+                listener.hear(
+                    "unique_users",
+                    users,
+                    "different users for whom it ran; an estimate above some 1,500",
+                );
+                Some(users)
+            }
+        }
+    }
+
+    fn evidence(&self, criterion: AgentCriterion) -> Option<u64> {
+        match criterion {
+            AgentCriterion::SuccessRate | AgentCriterion::Efficiency => Some(self.finished_runs),
+            AgentCriterion::Speed => Some(self.timed_runs),
+            AgentCriterion::Runs | AgentCriterion::Popularity => None,
+        }
+    }
+}
+
+/// What a user did in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct User {
+    /// Runs that started in the window.
+    pub total_runs: u64,
+    /// Runs that completed, failed, timed out or were cancelled.
+    pub finished_runs: u64,
+    /// Runs that completed.
+    pub successful_runs: u64,
+    /// Credits of all runs.
+    pub credits_consumed: f64,
+    /// What the same runs would have cost at the average price of each agent.
+    pub expected_credits: f64,
+}
+
+/// What the users of a board did together.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct UserTotals {
+    /// Runs of all users that completed.
+    pub successful_runs: f64,
+    /// Credits per run.
+    pub credits_per_run: f64,
+}
+
+impl Subject for User {
+    type Criterion = UserCriterion;
+    type Peers = UserTotals;
+
+    fn peers<'a>(group: impl Iterator<Item = &'a Self> + Clone) -> UserTotals {
+        UserTotals {
+            successful_runs: total(group.clone().map(|user| user.successful_runs)) as f64,
+            credits_per_run: mean(
+                group.clone().map(|user| user.credits_consumed),
+                total(group.map(|user| user.total_runs)),
+            ),
+        }
+    }
+
+    fn score(
+        &self,
+        criterion: UserCriterion,
+        peers: &UserTotals,
+        listener: &mut impl Listener,
+    ) -> Option<f64> {
+        if self.total_runs == 0 {
+            return None;
+        }
+        match criterion {
+            UserCriterion::Activity => {
+                let runs = self.total_runs as f64;
+                listener.hear(
+                    "total_runs",
+                    runs,
+                    "runs that the user started in the window",
+                );
+                Some(runs)
+            }
+            UserCriterion::Efficiency => efficiency(
+                &Spent {
+                    successful_runs: self.successful_runs,
+                    finished_runs: self.finished_runs,
+                    credits: (self.credits_consumed, self.total_runs),
+                    seconds: None,
+                },
+                &Averages {
+                    credits_per_run: peers.credits_per_run,
+                    ..Averages::default()
+                },
+                listener,
+            ),
+            UserCriterion::Contribution => {
+                listener.hear(
+                    "successful_runs",
+                    self.successful_runs as f64,
+                    "runs of the user that completed",
+                );
+                listener.hear(
+                    "workspace_successful_runs",
+                    peers.successful_runs,
+                    "those of all users of the board",
+                );
+                Some(if peers.successful_runs > 0.0 {
+                    self.successful_runs as f64 / peers.successful_runs
+                } else {
+                    0.0
+                })
+            }
+            UserCriterion::Savings => {
+                let (expected, consumed) =
+                    (amount(self.expected_credits), amount(self.credits_consumed));
+                listener.hear(
+                    "expected_credits",
+                    expected,
+                    "what the user's runs would have cost at the average price of each agent",
+                );
+                listener.hear("credits_consumed", consumed, "what they did cost");
+                Some(expected - consumed)
+            }
+        }
+    }
+
+    fn evidence(&self, criterion: UserCriterion) -> Option<u64> {
+        match criterion {
+            UserCriterion::Efficiency => Some(self.finished_runs),
+            UserCriterion::Activity | UserCriterion::Contribution | UserCriterion::Savings => None,
+        }
+    }
+}
+
+/// What a workspace did in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Workspace {
+    /// Runs that started in the window.
+    pub total_runs: u64,
+    /// Runs that completed, failed, timed out or were cancelled.
+    pub finished_runs: u64,
+    /// Runs that completed.
+    pub successful_runs: u64,
+    /// Runs that have a runtime.
+    pub timed_runs: u64,
+    /// Sum of these runtimes in seconds.
+    pub total_seconds: f64,
+    /// Credits of all runs.
+    pub credits_consumed: f64,
+    /// Runs in the period whose growth is asked for: the window, where it has a beginning.
+    pub current_runs: u64,
+    /// Runs in the period of the same length before that.
+    pub previous_runs: u64,
+    /// Agents that ran in the window.
+    pub active_agents: u64,
+    /// Those of them that had never run before.
+    pub new_agents: u64,
+}
+
+impl Subject for Workspace {
+    type Criterion = WorkspaceCriterion;
+    type Peers = Averages;
+
+    fn peers<'a>(group: impl Iterator<Item = &'a Self> + Clone) -> Averages {
+        Averages {
+            credits_per_run: mean(
+                group.clone().map(|workspace| workspace.credits_consumed),
+                total(group.clone().map(|workspace| workspace.total_runs)),
+            ),
+            seconds_per_run: mean(
+                group.clone().map(|workspace| workspace.total_seconds),
+                total(group.map(|workspace| workspace.timed_runs)),
+            ),
+            median_seconds: 0.0,
+        }
+    }
+
+    fn score(
+        &self,
+        criterion: WorkspaceCriterion,
+        peers: &Averages,
+        listener: &mut impl Listener,
+    ) -> Option<f64> {
+        let has_runs = match criterion {
+            WorkspaceCriterion::Growth => self.current_runs > 0 || self.previous_runs > 0,
+            _ => self.total_runs > 0,
+        };
+        if !has_runs {
+            return None;
+        }
+        match criterion {
+            WorkspaceCriterion::Activity => {
+                let runs = self.total_runs as f64;
+                listener.hear("total_runs", runs, "runs that started in the window");
+                Some(runs)
+            }
+            WorkspaceCriterion::Efficiency => efficiency(
+                &Spent {
+                    successful_runs: self.successful_runs,
+                    finished_runs: self.finished_runs,
+                    credits: (self.credits_consumed, self.total_runs),
+                    seconds: Some((self.total_seconds, self.timed_runs)),
+                },
+                peers,
+                listener,
+            ),
+            WorkspaceCriterion::Growth => {
+                listener.hear(
+                    "current_runs",
+                    self.current_runs as f64,
+                    "runs that started in the window, or in the last 90 days where it has no beginning",
+                );
+                listener.hear(
+                    "previous_runs",
+                    self.previous_runs as f64,
+                    "runs that started in the time of the same length before that",
+                );
+                listener.hear(
+                    "prior_runs",
+                    PRIOR_RUNS,
+                    "runs that are added to the base, so that growth from little is little",
+                );
+                Some(damped_growth(self.current_runs, self.previous_runs))
+            }
+            WorkspaceCriterion::Innovation => {
+                listener.hear(
+                    "new_agents",
+                    self.new_agents as f64,
+                    "agents whose first run ever was in the window",
+                );
+                listener.hear(
+                    "active_agents",
+                    self.active_agents as f64,
+                    "agents that ran in the window",
+                );
+                listener.hear(
+                    "prior_agents",
+                    PRIOR_AGENTS,
+                    "agents that are added to these, so that a few say little",
+                );
+                Some(damped_share(
+                    self.new_agents,
+                    self.active_agents,
+                    PRIOR_AGENTS,
+                ))
+            }
+        }
+    }
+
+    fn evidence(&self, criterion: WorkspaceCriterion) -> Option<u64> {
+        match criterion {
+            WorkspaceCriterion::Efficiency => Some(self.finished_runs),
+            WorkspaceCriterion::Activity
+            | WorkspaceCriterion::Growth
+            | WorkspaceCriterion::Innovation => None,
+        }
+    }
+}
+
+fn success(successful: u64, finished: u64, listener: &mut impl Listener) -> Option<f64> {
+    if finished == 0 {
+        return None;
+    }
+    let (k, n) = (successful as f64, finished as f64);
+    listener.hear("successful_runs", k, "runs that completed");
+    listener.hear(
+        "finished_runs",
+        n,
+        "runs that completed, failed, timed out or were cancelled",
+    );
+    listener.hear(
+        "success_rate",
+        k / n,
+        "successful_runs / finished_runs: the plain proportion",
+    );
+    let bound = wilson_lower_bound(successful, finished);
+    listener.hear(
+        "wilson_lower_bound",
+        bound,
+        "the success rate that so many runs support, with 95 % confidence",
+    );
+    Some(bound)
+}
+
+/// What was spent for what: amounts come with the runs that they belong to.
+struct Spent {
+    successful_runs: u64,
+    finished_runs: u64,
+    credits: (f64, u64),
+    seconds: Option<(f64, u64)>,
+}
+
+/// Successes per credit and time, in comparison with peers.
+fn efficiency(spent: &Spent, peers: &Averages, listener: &mut impl Listener) -> Option<f64> {
+    let bound = success(spent.successful_runs, spent.finished_runs, listener)?;
+    let (credits, runs) = spent.credits;
+    listener.hear(
+        "credits_consumed",
+        amount(credits),
+        "credits of all runs in the window",
+    );
+    listener.hear(
+        "peer_credits_per_run",
+        peers.credits_per_run,
+        "credits per run of all on the board",
+    );
+    let relative_credits = relative_cost(credits, runs, peers.credits_per_run);
+    listener.hear(
+        "relative_credits",
+        relative_credits,
+        "credits per run against those of the peers, with 20 average runs added",
+    );
+    let Some((seconds, timed_runs)) = spent.seconds else {
+        return Some(bound / relative_credits);
+    };
+    listener.hear(
+        "total_seconds",
+        amount(seconds),
+        "seconds of all runs that have a runtime",
+    );
+    listener.hear(
+        "peer_seconds_per_run",
+        peers.seconds_per_run,
+        "seconds per run of all on the board",
+    );
+    let relative_time = relative_cost(seconds, timed_runs, peers.seconds_per_run);
+    listener.hear(
+        "relative_time",
+        relative_time,
+        "seconds per run against those of the peers, with 20 average runs added",
+    );
+    Some(bound / (relative_credits.sqrt() * relative_time.sqrt()))
+}
+
+/// One subject in one group, such as a timeframe: every criterion makes a board of each group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row<K, S> {
+    /// The group, such as the number of a timeframe.
+    pub group: i32,
+    /// Decides the order among ties.
+    pub key: K,
+    /// What is ranked.
+    pub subject: S,
+}
+
+/// A row on a board.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placed<C> {
+    /// Index of the row.
+    pub row: usize,
+    /// What the board ranks by.
+    pub criterion: C,
+    /// The score.
+    pub score: f64,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// Scores and ranks all rows on the boards of all groups and of these criteria, in one pass. Estimates that rest on
+/// fewer than `minimum_runs` runs are on no board, and count for the peers' averages all the same.
+pub fn rank_boards<K: Ord + Copy, S: Subject>(
+    rows: &[Row<K, S>],
+    criteria: &[S::Criterion],
+    minimum_runs: u64,
+    method: Method,
+) -> Vec<Placed<S::Criterion>> {
+    let mut groups: Vec<usize> = (0..rows.len()).collect();
+    let group_of = |index: &usize| rows.get(*index).map(|row| row.group);
+    groups.sort_by_key(group_of);
+    let mut entries = Vec::with_capacity(rows.len() * criteria.len());
+    let mut origin = Vec::with_capacity(rows.len() * criteria.len());
+    for group in groups.chunk_by(|a, b| group_of(a) == group_of(b)) {
+        let members = group
+            .iter()
+            .filter_map(|index| rows.get(*index).map(|row| (*index, row)));
+        let peers = S::peers(members.clone().map(|(_, row)| &row.subject));
+        for criterion in criteria {
+            for (index, row) in members.clone() {
+                let enough = row
+                    .subject
+                    .evidence(*criterion)
+                    .is_none_or(|runs| runs >= minimum_runs);
+                if !enough {
+                    continue;
+                }
+                let Some(score) = row.subject.score(*criterion, &peers, &mut Deaf) else {
+                    continue;
+                };
+                entries.push(Entry {
+                    board: (row.group, *criterion),
+                    key: row.key,
+                    score,
+                });
+                origin.push(index);
+            }
+        }
+    }
+    rank(&entries, method)
+        .into_iter()
+        .filter_map(|standing| {
+            let entry = entries.get(standing.entry)?;
+            Some(Placed {
+                row: *origin.get(standing.entry)?,
+                criterion: entry.board.1,
+                score: entry.score,
+                standing,
+            })
+        })
+        .collect()
+}
+
+/// How the score of a row came about among the rows of its group; the last term is the score. Without one there is
+/// nothing to be ranked by.
+pub fn explain<K, S: Subject>(
+    rows: &[Row<K, S>],
+    row: &Row<K, S>,
+    criterion: S::Criterion,
+) -> Vec<Term> {
+    let peers = S::peers(
+        rows.iter()
+            .filter(|other| other.group == row.group)
+            .map(|other| &other.subject),
+    );
+    let mut terms = Vec::new();
+    if let Some(score) = row.subject.score(criterion, &peers, &mut terms) {
+        terms.hear("score", score, criterion.formula());
+    }
+    terms
+}
