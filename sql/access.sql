@@ -204,7 +204,7 @@ AS $$
       AND p.proname IN ('refuse', 'refuse_argument', 'require_schema', 'require_workspace', 'require_agent',
                         'known_agents', 'hours_between', 'resolve_window', 'is_time_zone', 'is_valid_run',
                         'sketch_histogram', 'level_rank', 'require_level', 'change_member', 'reads_everything',
-                        'mask_json_text', 'run_text', 'run_metadata', 'series_spans', 'series_zone', 'series_window', 'trend_window',
+                        'mask_json_text', 'run_text', 'run_metadata', 'series_spans', 'series_window', 'trend_window',
                         'execution_series', 'describe_seconds', 'concurrency', 'seconds_long', 'score_between',
                         'active_agents', 'zone_of', 'time_spans', 'finite_window', 'agent_differences', 'rank_test',
                         'require_agent_or_all', 'suggested_fix', 'error_fingerprint', 'agent_measures',

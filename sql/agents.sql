@@ -345,34 +345,18 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
-DECLARE
-    -- Steps that no bucket is shorter than; an hour may have been moved by half an hour.
-    step   constant interval := CASE $1 WHEN 'hour' THEN '15 minutes' WHEN 'day' THEN '12 hours' WHEN 'week' THEN '3 days'
-                                        WHEN 'month' THEN '14 days' END;
 BEGIN
-    IF step IS NULL THEN
+    IF $1 IN ('hour', 'day', 'week', 'month') THEN
+        RETURN QUERY
+        SELECT s.bucket_start, s.span_start, s.span_end FROM analytics_internal.series_spans($1, $2, $3, $4) AS s;
+    ELSE
         PERFORM analytics_internal.refuse_argument('bucket', $1, 'it is not a length of buckets',
             'Use one of hour, day, week, month.');
     END IF;
-    IF $3 >= $4 THEN
-        RETURN;
-    END IF;
-    IF extract(epoch FROM $4 - $3) / extract(epoch FROM step) > 400000 THEN
-        PERFORM analytics_internal.refuse_argument('bucket', $1, 'the window has too many of them',
-            'Ask for longer buckets or for a shorter window.');
-    END IF;
-    RETURN QUERY
-    SELECT b.start, greatest(b.start, $3), least(lead(b.start, 1, $4) OVER (ORDER BY b.start), $4)
-    FROM (
-        SELECT date_trunc($1, t, $2) FROM generate_series($3, $4 - interval '1 microsecond', step) AS t
-        UNION
-        SELECT date_trunc($1, $4 - interval '1 microsecond', $2)
-    ) AS b (start)
-    ORDER BY b.start;
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.time_spans(text, text, timestamptz, timestamptz) IS
-    'Hours, days, weeks (from Monday) or months of a time zone that a finite window touches: where each begins, and the part of it that lies in the window. Days on which clocks change have 23 or 25 hours. Errors: 22023 unknown bucket, more than about 100,000 of them.';
+    'The buckets of series_spans() that are no shorter than an hour, as rollups of agents have them. Errors: 22023 unknown bucket, too many of them.';
 
 CREATE FUNCTION analytics_internal.finite_window(workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz,
                                                  OUT window_start timestamptz, OUT window_end timestamptz)

@@ -41,25 +41,6 @@ $$;
 COMMENT ON FUNCTION analytics_internal.series_spans(text, text, timestamptz, timestamptz) IS
     'Minutes, 5 minutes, 15 minutes, hours, days, weeks (from Monday) or months of a time zone that a finite window touches, numbered from 1: where each begins, and the part of it that lies in the window. Days on which clocks change have 23 or 25 hours. Errors: 22023 unknown bucket, more than 100,000 hours or 400,000 others.';
 
-CREATE FUNCTION analytics_internal.series_zone(workspace_id uuid, time_zone text) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-BEGIN
-    IF $2 IS NULL THEN
-        RETURN (SELECT w.time_zone FROM analytics.workspaces AS w WHERE w.workspace_id = $1);
-    END IF;
-    IF NOT analytics_internal.is_time_zone($2) THEN
-        PERFORM analytics_internal.refuse_argument('time_zone', $2, 'Postgres does not know it',
-            'Use a name from pg_timezone_names, such as Europe/Madrid, or leave it out for that of the workspace.');
-    END IF;
-    RETURN $2;
-END
-$$;
-COMMENT ON FUNCTION analytics_internal.series_zone(uuid, text) IS
-    'The time zone that is asked for, or that of the workspace for NULL. Errors: 22023 not a time zone.';
-
 CREATE FUNCTION analytics_internal.series_window(workspace_id uuid, from_time timestamptz, to_time timestamptz,
                                                  OUT window_start timestamptz, OUT window_end timestamptz)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -369,7 +350,7 @@ BEGIN
            s.total_runs / nullif(extract(epoch FROM least(s.span_end, greatest(now(), s.span_start)) - s.span_start), 0)::double precision * 3600,
            s.peak_runs_per_minute, r.at[1], r.at[2], q.at[1], q.at[2], s.credits_consumed, s.tokens_used,
            coalesce(analytics.approx_distinct(s.users_sketch), 0), s.total_errors
-    FROM analytics_internal.execution_series($1, $3, analytics_internal.series_zone($1, $4), bounds.window_start, bounds.window_end) AS s
+    FROM analytics_internal.execution_series($1, $3, analytics_internal.zone_of($1, $4), bounds.window_start, bounds.window_end) AS s
     CROSS JOIN LATERAL (SELECT analytics.approx_percentile_array(ARRAY[0.50, 0.95], s.runtime_sketch)) AS r (at)
     CROSS JOIN LATERAL (SELECT analytics.approx_percentile_array(ARRAY[0.50, 0.95], s.queue_latency_sketch)) AS q (at)
     ORDER BY s.place;
@@ -548,7 +529,7 @@ BEGIN
            analytics.mean(s.queue_latency_sketch), p.at[1], p.at[2], p.at[3]
     FROM (
         SELECT h.*, (sum(h.queue_arrivals - h.queue_departures) OVER (ORDER BY h.place))::bigint AS until
-        FROM analytics_internal.execution_series($1, $3, analytics_internal.series_zone($1, $4), bounds.window_start, bounds.window_end) AS h
+        FROM analytics_internal.execution_series($1, $3, analytics_internal.zone_of($1, $4), bounds.window_start, bounds.window_end) AS h
     ) AS s
     CROSS JOIN LATERAL (SELECT s.until) AS d
     CROSS JOIN LATERAL (SELECT analytics.approx_percentile_array(ARRAY[0.50, 0.95, 0.99], s.queue_latency_sketch)) AS p (at)
@@ -645,7 +626,7 @@ BEGIN
                || least(max(s.span_end), greatest(bounds.window_start, now())),
            array_agg(s.bucket_start ORDER BY s.place)
     INTO edges, spans
-    FROM analytics_internal.series_spans($3, analytics_internal.series_zone($1, $4), bounds.window_start, bounds.window_end) AS s;
+    FROM analytics_internal.series_spans($3, analytics_internal.zone_of($1, $4), bounds.window_start, bounds.window_end) AS s;
     -- Runs that began before the window and ended in it: at most as long ago as the longest took.
     SELECT bounds.window_start - greatest(interval '1 day', analytics_internal.seconds_long(analytics.max_val(m.runtime_sketch)))
     INTO earlier

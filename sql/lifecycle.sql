@@ -259,6 +259,7 @@ RETURNS TABLE (state text, place integer, terminal boolean, description text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 7
 SET search_path = pg_catalog, pg_temp
 AS $$
+    SELECT analytics_internal.require_workspace($1);
     SELECT s.state, s.position, s.terminal, s.description
     FROM analytics.lifecycle_states AS s WHERE s.workspace_id = $1
     UNION ALL
@@ -266,13 +267,14 @@ AS $$
     FROM analytics_internal.default_lifecycle_states() AS d
     WHERE NOT EXISTS (SELECT FROM analytics.lifecycle_states AS s WHERE s.workspace_id = $1)
 $$;
-COMMENT ON FUNCTION analytics_internal.states_of(uuid) IS 'States of a workspace, its own or the default ones.';
+COMMENT ON FUNCTION analytics_internal.states_of(uuid) IS 'States of a workspace, its own or the default ones. Errors: 22023 unknown workspace.';
 
 CREATE FUNCTION analytics_internal.transitions_of(workspace_id uuid)
 RETURNS TABLE (from_state text, to_state text, access_level text, required_approvals integer, cooldown interval, reason_required boolean)
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 15
 SET search_path = pg_catalog, pg_temp
 AS $$
+    SELECT analytics_internal.require_workspace($1);
     SELECT t.from_state, t.to_state, t.access_level, t.required_approvals, t.cooldown, t.reason_required
     FROM analytics.lifecycle_transitions AS t WHERE t.workspace_id = $1
     UNION ALL
@@ -280,13 +282,14 @@ AS $$
     FROM analytics_internal.default_lifecycle_transitions() AS d
     WHERE NOT EXISTS (SELECT FROM analytics.lifecycle_states AS s WHERE s.workspace_id = $1)
 $$;
-COMMENT ON FUNCTION analytics_internal.transitions_of(uuid) IS 'Transitions of a workspace, its own or the default ones.';
+COMMENT ON FUNCTION analytics_internal.transitions_of(uuid) IS 'Transitions of a workspace, its own or the default ones. Errors: 22023 unknown workspace.';
 
 CREATE FUNCTION analytics_internal.guards_of(workspace_id uuid)
 RETURNS TABLE (from_state text, to_state text, metric text, comparison text, threshold double precision, timeframe text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
+    SELECT analytics_internal.require_workspace($1);
     SELECT g.from_state, g.to_state, g.metric, m.comparison, g.threshold, g.timeframe
     FROM (
         SELECT o.from_state, o.to_state, o.metric, o.threshold, o.timeframe
@@ -298,7 +301,7 @@ AS $$
     ) AS g
     JOIN analytics_internal.lifecycle_metrics() AS m ON m.metric = g.metric
 $$;
-COMMENT ON FUNCTION analytics_internal.guards_of(uuid) IS 'Guards of a workspace, its own or the default ones.';
+COMMENT ON FUNCTION analytics_internal.guards_of(uuid) IS 'Guards of a workspace, its own or the default ones. Errors: 22023 unknown workspace.';
 
 CREATE FUNCTION analytics.lifecycle_states_of(workspace_id uuid)
 RETURNS TABLE (state text, place integer, terminal boolean, description text, agents bigint)

@@ -227,6 +227,12 @@ BEGIN
         WHEN 'views' THEN
             PERFORM analytics.refresh_materialized_views(triggered_by);
             RETURN 'done';
+        WHEN 'leaderboards' THEN
+            PERFORM analytics.refresh_leaderboards();
+            RETURN 'done';
+        WHEN 'trends' THEN
+            PERFORM analytics.refresh_trends();
+            RETURN 'done';
     END CASE;
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
@@ -238,7 +244,7 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.try_step(text, text, integer) IS
-    'One step of refresh_all(): partitions, refresh or views. How it went, or failed, with the error in refresh_log.';
+    'One step of refresh_all(): partitions, refresh, views, leaderboards or trends. How it went, or failed, with the error in refresh_log.';
 
 CREATE FUNCTION analytics_internal.failing_rollups() RETURNS text
 LANGUAGE sql STABLE
@@ -253,7 +259,7 @@ CREATE PROCEDURE analytics.refresh_all(time_budget interval DEFAULT '50 seconds'
                                        materialized_views boolean DEFAULT true, triggered_by text DEFAULT 'manual')
 LANGUAGE c AS 'MODULE_PATHNAME', 'refresh_all';
 COMMENT ON PROCEDURE analytics.refresh_all(interval, integer, boolean, text) IS
-    'Makes partitions, then calls refresh(max_buckets) and commits, until nothing is left to refresh, another session is refreshing, or time_budget is over; then refreshes the materialized views whose inputs changed, unless materialized_views is false. A batch that fails as a whole is noted in refresh_log and tried again twice, after half a second and one second; a warning tells when it gave up. Can be cancelled at any time: what was committed stays. For the owner of the tables. Errors: 22023 argument out of range, 2D000 inside of a transaction block, 55000 setup() has not run.';
+    'Makes partitions, then calls refresh(max_buckets) and commits, until nothing is left to refresh, another session is refreshing, or time_budget is over; then refreshes the materialized views whose inputs changed, the leaderboards and the trends, unless materialized_views is false. A batch that fails as a whole is noted in refresh_log and tried again twice, after half a second and one second; a warning tells when it gave up. Can be cancelled at any time: what was committed stays. For the owner of the tables. Errors: 22023 argument out of range, 2D000 inside of a transaction block, 55000 setup() has not run.';
 
 CREATE FUNCTION analytics_internal.summaries()
 RETURNS TABLE (place integer, name text, inputs text[])
@@ -538,7 +544,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('analytics refresh',            '* * * * *',    'CALL analytics.refresh_all(materialized_views => false, triggered_by => ''cron'')'),
            ('analytics materialized views', '*/15 * * * *', 'SELECT analytics.refresh_materialized_views(triggered_by => ''cron'')'),
-           ('analytics clean-up',           '0 3 * * *',    'CALL analytics.cleanup_old_data(triggered_by => ''cron'')')
+           ('analytics clean-up',           '0 3 * * *',    'CALL analytics.cleanup_old_data(triggered_by => ''cron'')'),
+           ('analytics leaderboards',       '*/15 * * * *', 'SELECT analytics.refresh_leaderboards()'),
+           ('analytics trends',             '*/15 * * * *', 'SELECT analytics.refresh_trends()'),
+           ('analytics suggestions',        '0 4 * * *',    'SELECT analytics.refresh_suggestions()'),
+           -- Of the day that ends: pg_cron counts in UTC unless told otherwise.
+           ('analytics health',             '55 23 * * *',  'SELECT analytics.record_agent_health()')
 $$;
 COMMENT ON FUNCTION analytics_internal.jobs() IS 'The jobs of schedule(), with their defaults.';
 
@@ -557,28 +568,31 @@ END
 $$;
 COMMENT ON FUNCTION analytics_internal.require_cron() IS 'Raises 55000, with what to do instead, unless pg_cron is here.';
 
-CREATE FUNCTION analytics.schedule(refresh text DEFAULT '* * * * *', materialized_views text DEFAULT '*/15 * * * *',
-                                   clean_up text DEFAULT '0 3 * * *')
+CREATE FUNCTION analytics.schedule(
+    refresh text DEFAULT NULL, materialized_views text DEFAULT NULL, clean_up text DEFAULT NULL, leaderboards text DEFAULT NULL,
+    trends text DEFAULT NULL, suggestions text DEFAULT NULL, health text DEFAULT NULL)
 RETURNS TABLE (job_name text, schedule text, command text)
-LANGUAGE plpgsql
+LANGUAGE plpgsql ROWS 7
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    given constant jsonb := jsonb_build_object(
+        'analytics refresh', $1, 'analytics materialized views', $2, 'analytics clean-up', $3, 'analytics leaderboards', $4,
+        'analytics trends', $5, 'analytics suggestions', $6, 'analytics health', $7);
 BEGIN
     PERFORM analytics_internal.require_schema();
     PERFORM analytics_internal.require_cron();
     FOR job_name, schedule, command IN
-        SELECT j.job_name, coalesce(CASE j.job_name WHEN 'analytics refresh' THEN $1
-                                                    WHEN 'analytics materialized views' THEN $2 ELSE $3 END, j.schedule), j.command
-        FROM analytics_internal.jobs() AS j
+        SELECT j.job_name, coalesce(given ->> j.job_name, j.schedule), j.command FROM analytics_internal.jobs() AS j
     LOOP
         EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job_name, schedule, command;
         RETURN NEXT;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION analytics.schedule(text, text, text) IS
-    'Puts refresh_all() (default: every minute; it makes partitions, too), refresh_materialized_views() (every 15 minutes) and cleanup_old_data() (daily at 03:00) into pg_cron, in the caller''s name; run again, it replaces them. Arguments are in crontab''s format, as pg_cron reads it; NULL is the default. One row per job. For the owner of the tables. Errors: 55000 pg_cron is not in this database; those of cron.schedule().';
+COMMENT ON FUNCTION analytics.schedule(text, text, text, text, text, text, text) IS
+    'Puts refresh_all() (every minute; it makes partitions, too), refresh_materialized_views(), refresh_leaderboards() and refresh_trends() (every 15 minutes), cleanup_old_data() (daily at 03:00), refresh_suggestions() (daily at 04:00) and record_agent_health() (daily at 23:55) into pg_cron, in the caller''s name; run again, it replaces them. Arguments are in crontab''s format, as pg_cron reads it; NULL is the default. One row per job. For the owner of the tables. Errors: 55000 pg_cron is not in this database; those of cron.schedule().';
 
 CREATE FUNCTION analytics.unschedule() RETURNS integer
 LANGUAGE plpgsql
@@ -600,7 +614,7 @@ COMMENT ON FUNCTION analytics.unschedule() IS
 CREATE FUNCTION analytics.schedule_status()
 RETURNS TABLE (job_name text, schedule text, command text, active boolean, last_run_at timestamptz, last_status text,
                last_message text, last_duration_seconds double precision)
-LANGUAGE plpgsql ROWS 3
+LANGUAGE plpgsql ROWS 7
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN

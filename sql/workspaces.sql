@@ -312,7 +312,7 @@ BEGIN
             'Use one of hour, day, week, month.');
     END IF;
     SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $5, $6);
-    zone := analytics_internal.series_zone($1, $4);
+    zone := analytics_internal.zone_of($1, $4);
     SELECT * INTO bounds FROM analytics_internal.series_window($1, bounds.window_start, bounds.window_end);
     -- As in execution_series().
     SELECT CASE WHEN $3 <> 'hour' AND bool_and(extract(epoch FROM s.bucket_start) % 86400 = 0) THEN interval '24 hours'

@@ -9,7 +9,16 @@ from psycopg import errors
 
 needs_cron = pytest.mark.skipif(not has_library("pg_cron"), reason="pg_cron is not installed")
 
-JOBS = ["analytics refresh", "analytics materialized views", "analytics clean-up"]
+DEFAULTS = {
+    "analytics refresh": "* * * * *",
+    "analytics materialized views": "*/15 * * * *",
+    "analytics clean-up": "0 3 * * *",
+    "analytics leaderboards": "*/15 * * * *",
+    "analytics trends": "*/15 * * * *",
+    "analytics suggestions": "0 4 * * *",
+    "analytics health": "55 23 * * *",
+}
+JOBS = list(DEFAULTS)
 STATUS = "SELECT job_name, schedule, active FROM analytics.schedule_status()"
 
 
@@ -22,7 +31,7 @@ def test_hint_without_pg_cron(db):
         assert "cron.database_name" in hint
         # What to do by hand, which works as it stands.
         calls = hint.split("scheduler: ")[1].removesuffix(".").split("; ")
-        assert len(calls) == 3
+        assert len(calls) == len(JOBS)
         for statement in calls:
             db.execute(statement)
 
@@ -67,13 +76,14 @@ def test_jobs_run(servers):
         database.execute("SELECT analytics.set_retention('agent_runs', '1000 days')")
         every_minute = "* * * * *"
         rows = database.rows(
-            "SELECT job_name, schedule FROM analytics.schedule(%s, %s, %s)", [every_minute] * 3
+            "SELECT job_name, schedule FROM analytics.schedule(%s, %s, %s, %s, %s, %s, %s)",
+            [every_minute] * len(JOBS),
         )
         assert rows == [(job, every_minute) for job in JOBS]
 
     def all_ran() -> bool:
         ran = "SELECT count(*) FROM analytics.schedule_status() WHERE last_status IN ('succeeded', 'failed')"
-        return all(database.value(ran) == 3 for database in databases.values())
+        return all(database.value(ran) == len(JOBS) for database in databases.values())
 
     wait_until(all_ran, "the jobs did not run", 130)
     for name, database in databases.items():
@@ -105,17 +115,15 @@ def test_schedule_can_be_repeated_and_undone(servers):
         assert database.value("SELECT analytics.unschedule()") == 0
         for _ in range(2):
             database.execute("SELECT * FROM analytics.schedule()")
-            defaults = ["* * * * *", "*/15 * * * *", "0 3 * * *"]
-            assert database.rows(STATUS) == [
-                (job, when, True) for job, when in zip(JOBS, defaults, strict=True)
-            ]
+            assert database.rows(STATUS) == [(job, when, True) for job, when in DEFAULTS.items()]
         # What is given replaces it, NULL is the default.
         database.execute("SELECT * FROM analytics.schedule('*/5 * * * *', NULL, clean_up => '30 4 * * *')")
-        assert [row[1] for row in database.rows(STATUS)] == ["*/5 * * * *", "*/15 * * * *", "30 4 * * *"]
+        changed = DEFAULTS | {"analytics refresh": "*/5 * * * *", "analytics clean-up": "30 4 * * *"}
+        assert [row[1] for row in database.rows(STATUS)] == list(changed.values())
         with pytest.raises(errors.Error):
             database.execute("SELECT * FROM analytics.schedule('whenever')")
-        assert len(database.rows(STATUS)) == 3
-        assert database.value("SELECT analytics.unschedule()") == 3
+        assert len(database.rows(STATUS)) == len(JOBS)
+        assert database.value("SELECT analytics.unschedule()") == len(JOBS)
         assert database.rows(STATUS) == []
         assert database.value("SELECT analytics.unschedule()") == 0
         assert database.value("SELECT count(*) FROM cron.job") == 1

@@ -90,11 +90,14 @@ FROM (
            e.from_state, e.to_state, e.version, e.actor_role, e.reason AS detail
     FROM analytics.agent_lifecycle_events AS e
     UNION ALL
-    SELECT v.workspace_id, v.agent_id, v.registered_at, 'version_release', NULL, NULL, v.version, v.registered_by, v.changelog
+    SELECT v.workspace_id, v.agent_id, v.registered_at AS occurred_at, 'version_release' AS event_type,
+           NULL AS from_state, NULL AS to_state, v.version, v.registered_by AS actor_role, v.changelog AS detail
     FROM analytics.agent_versions AS v
     UNION ALL
-    SELECT d.workspace_id, d.agent_id, d.started_at, CASE WHEN d.rollback_of IS NULL THEN 'deployment' ELSE 'rollback' END,
-           NULL, d.environment, d.version, d.deployed_by, concat_ws(', ', d.strategy, d.status, d.cause)
+    SELECT d.workspace_id, d.agent_id, d.started_at AS occurred_at,
+           CASE WHEN d.rollback_of IS NULL THEN 'deployment' ELSE 'rollback' END AS event_type,
+           NULL AS from_state, d.environment AS to_state, d.version, d.deployed_by AS actor_role,
+           concat_ws(', ', d.strategy, d.status, d.cause) AS detail
     FROM analytics.agent_deployments AS d
 ) AS h
 JOIN analytics.agents AS a USING (workspace_id, agent_id);

@@ -16,6 +16,8 @@ use crate::sql_functions;
 const ATTEMPTS: u32 = 3;
 const DEFAULT_BUCKETS: i32 = 5000;
 const DEFAULT_BUDGET: Duration = Duration::from_secs(50);
+/// What is computed from rollups, as `try_step` knows it.
+const AFTER_ROLLUPS: [&str; 3] = ["views", "leaderboards", "trends"];
 /// How long a clean-up waits for transactions that write.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A rollup that fails for so many batches in a row keeps a clean-up from going on.
@@ -37,8 +39,8 @@ sql_functions! {
             ask(&format!("SELECT analytics_internal.try_step('partitions', '{trigger}')"));
             commit();
             refresh_until_clean(most, trigger, deadline);
-            if views {
-                ask(&format!("SELECT analytics_internal.try_step('views', '{trigger}')"));
+            for step in AFTER_ROLLUPS.iter().filter(|_| views) {
+                ask(&format!("SELECT analytics_internal.try_step('{step}', '{trigger}')"));
                 commit();
             }
             warn_of_failures();
