@@ -120,10 +120,71 @@ def fill(database: Database) -> None:
     refresh(database.connection)
     database.execute("SELECT * FROM analytics.refresh_materialized_views()")
     database.execute("SELECT analytics.set_retention('agent_errors', '50 years')")
+    fill_lifecycle(database, workspace)
+    fill_trends(database, workspace)
+    # Boards of the demo, with a choice and an achievement; then a workspace whose boards wait.
+    database.execute("SELECT analytics.set_leaderboard_options(%s, minimum_runs => 3)", [workspace])
+    database.execute(
+        "INSERT INTO analytics.user_achievements (workspace_id, user_id, achievement, title, achieved_on, awarded_at)"
+        " VALUES (%s, gen_random_uuid(), 'first_run', 'First run', '2026-01-05', '2026-01-05')",
+        [workspace],
+    )
+    database.execute("SELECT * FROM analytics.refresh_leaderboards()")
+    database.execute("INSERT INTO analytics_internal.leaderboard_changes (workspace_id) VALUES (%s)", [workspace])
     # An agent that waits in the log.
     database.execute(
         "INSERT INTO analytics_internal.agent_discoveries VALUES (%s, gen_random_uuid())", [workspace]
     )
+
+
+def fill_lifecycle(database: Database, workspace) -> None:
+    """Rules, a request that waits for a second voice, versions, a deployment, a dependency and a day of health."""
+    rules = {
+        "states": [{"state": "draft"}, {"state": "production"}],
+        "transitions": [
+            {
+                "from": "draft",
+                "to": "production",
+                "required_approvals": 2,
+                "guards": [{"metric": "minimum_runs", "threshold": 0}],
+            },
+            {"from": "production", "to": "draft"},
+        ],
+    }
+    database.execute("SELECT analytics.configure_lifecycle(%s, %s)", [workspace, json.dumps(rules)])
+    agents = [
+        database.value(
+            "INSERT INTO analytics.agents (workspace_id, name, lifecycle_state) VALUES (%s, %s, 'draft') RETURNING agent_id",
+            [workspace, name],
+        )
+        for name in ("first", "second")
+    ]
+    of_first = [workspace, agents[0]]
+    request = database.value("SELECT analytics.request_transition(%s, %s, 'production', 'ready')", of_first)
+    database.execute(
+        "INSERT INTO analytics.lifecycle_approvals (workspace_id, request_id, decided_by, decision)"
+        " VALUES (%s, %s, 'somebody', 'approved')",
+        [workspace, request],
+    )
+    database.execute("SELECT analytics.register_version(%s, %s, '1.0.0', ARRAY['chat'], 'the first')", of_first)
+    database.execute("SELECT analytics.set_version_alias(%s, %s, 'stable', '1.0.0')", of_first)
+    database.execute("SELECT analytics.deploy_version(%s, %s, '1.0.0')", of_first)
+    database.execute(
+        "INSERT INTO analytics.agent_dependencies (workspace_id, agent_id, depends_on_agent_id) VALUES (%s, %s, %s)",
+        [workspace, *agents],
+    )
+    database.execute("SELECT analytics.record_agent_health()")
+
+
+def fill_trends(database: Database, workspace) -> None:
+    rule = database.value("SELECT analytics.watch_metric(%s, 'runs')", [workspace])
+    database.execute(
+        "INSERT INTO analytics.anomaly_detections"
+        " (workspace_id, rule_id, detected_for, metric, score, severity, anomaly_type, method, reason)"
+        " VALUES (%s, %s, '2026-01-05', 'runs', 0.9, 'high', 'point', 'residual', 'far above')",
+        [workspace, rule],
+    )
+    database.execute("SELECT * FROM analytics.refresh_trends()")
 
 
 @pytest.fixture(scope="module", params=["native", "none"])
