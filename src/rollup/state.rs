@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use pgrx::prelude::*;
-
 use super::declarations::{ROLLUPS, Rollup};
 use super::work::Counts;
 use crate::query::{change_kept, change_one_kept, change_rows_kept};
@@ -62,12 +60,9 @@ impl Stragglers {
                          SELECT s.rollup FROM analytics_internal.rollup_state AS s
                          WHERE s.retry_at > pg_catalog.clock_timestamp()) AS n
                    LEFT JOIN analytics_internal.rollup_state AS s ON s.rollup = n.rollup";
-        let found = change_rows_kept(
-            sql,
-            || sql.to_owned(),
-            &[],
-            |row| Some((row.get(1)?, row.get(2).unwrap_or(false))),
-        );
+        let found = change_rows_kept(sql, &[], |row| {
+            Some((row.get(1)?, row.get(2).unwrap_or(false)))
+        });
         Self(found.into_iter().flatten().collect())
     }
 

@@ -124,22 +124,17 @@ fn take_range(only: Option<&str>) -> Option<Work> {
                WHERE c.until = d.until AND c.bucket = d.bucket AND c.sources = d.sources
                  AND c.workspace_id IS NOT DISTINCT FROM d.workspace_id AND c.rollup IS NOT DISTINCT FROM d.rollup
                RETURNING c.sources, c.workspace_id, c.bucket, c.until";
-    let taken = change_rows_kept(
-        sql,
-        || sql.to_owned(),
-        &[only.into()],
-        |row| {
-            // Should a workspace of the same id be there again, the log has the hours of its rows, too.
-            if let Some(workspace) = row.get(2) {
-                return Some(Work::Gone(workspace));
-            }
-            Some(Work::Range(Range {
-                sources: row.get(1)?,
-                lower: to_microseconds(row.get(3)?),
-                upper: to_microseconds(row.get(4)?),
-            }))
-        },
-    );
+    let taken = change_rows_kept(sql, &[only.into()], |row| {
+        // Should a workspace of the same id be there again, the log has the hours of its rows, too.
+        if let Some(workspace) = row.get(2) {
+            return Some(Work::Gone(workspace));
+        }
+        Some(Work::Range(Range {
+            sources: row.get(1)?,
+            lower: to_microseconds(row.get(3)?),
+            upper: to_microseconds(row.get(4)?),
+        }))
+    });
     taken.into_iter().next().flatten()
 }
 
@@ -188,19 +183,14 @@ fn take_keys(only: Option<&str>, max_buckets: i32) -> Option<Keys> {
                FROM taken AS t";
     let most = i64::from(max_buckets);
     let arguments = [(most * CHANGES_PER_BUCKET).into(), most.into(), only.into()];
-    let taken = change_rows_kept(
-        sql,
-        || sql.to_owned(),
-        &arguments,
-        |row| {
-            Some(Keys {
-                workspaces: row.get(1)?,
-                agents: row.get(2)?,
-                hours: row.get(3)?,
-                sources: row.get(4)?,
-            })
-        },
-    );
+    let taken = change_rows_kept(sql, &arguments, |row| {
+        Some(Keys {
+            workspaces: row.get(1)?,
+            agents: row.get(2)?,
+            hours: row.get(3)?,
+            sources: row.get(4)?,
+        })
+    });
     taken.into_iter().next().flatten()
 }
 
