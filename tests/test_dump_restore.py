@@ -130,7 +130,9 @@ def fill(database: Database) -> None:
         [workspace],
     )
     database.execute("SELECT * FROM analytics.refresh_leaderboards()")
-    database.execute("INSERT INTO analytics_internal.leaderboard_changes (workspace_id) VALUES (%s)", [workspace])
+    database.execute(
+        "INSERT INTO analytics_internal.leaderboard_changes (workspace_id) VALUES (%s)", [workspace]
+    )
     # An agent that waits in the log.
     database.execute(
         "INSERT INTO analytics_internal.agent_discoveries VALUES (%s, gen_random_uuid())", [workspace]
@@ -166,7 +168,9 @@ def fill_lifecycle(database: Database, workspace) -> None:
         " VALUES (%s, %s, 'somebody', 'approved')",
         [workspace, request],
     )
-    database.execute("SELECT analytics.register_version(%s, %s, '1.0.0', ARRAY['chat'], 'the first')", of_first)
+    database.execute(
+        "SELECT analytics.register_version(%s, %s, '1.0.0', ARRAY['chat'], 'the first')", of_first
+    )
     database.execute("SELECT analytics.set_version_alias(%s, %s, 'stable', '1.0.0')", of_first)
     database.execute("SELECT analytics.deploy_version(%s, %s, '1.0.0')", of_first)
     database.execute(
@@ -319,11 +323,14 @@ def goes_on(database: Database) -> None:
     assert database.value("SELECT count(*) FROM analytics.agent_errors") == errors_before - 2
     database.execute("DELETE FROM analytics.workspaces")
     refresh(database.connection)
+    database.execute("SELECT * FROM analytics.refresh_leaderboards()")
     filled = {name for name, (count, _) in database.contents().items() if count > 0}
     # What belongs to the installation, and what happened.
     assert filled == {
         "analytics.audit_log",
         "analytics.refresh_log",
+        "analytics.suggestion_rules",
+        "analytics_internal.achievement_rules",
         "analytics_internal.refresh_tokens",
         "analytics_internal.retention",
         "analytics_internal.revoked_tokens",

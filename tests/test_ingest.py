@@ -132,6 +132,7 @@ def expected_list(workspace: uuid.UUID, runs: list[dict], now: datetime, timefra
                 *(uuid.uuid5(workspace, agent), agent, "coding", "draft", False),
                 *(m["total"], m["completed"], m["failed"], m["timeout"], 0),
                 *(m["rate"], m["mean"], p50, p95, Decimal(0), m["tokens"], 0, None, m["last"]),
+                *(Decimal(0) if m["total"] else None, 0, None),
             )
         )
     return sorted(rows, key=lambda row: (-row[5], row[1]))

@@ -11,7 +11,8 @@ READS = [
     "SELECT * FROM analytics.window_bounds('7d')",
     f"SELECT analytics.execution_metrics('{WORKSPACE}')",
     f"SELECT running_runs, recent_runs FROM analytics.execution_realtime('{WORKSPACE}')",
-    f"SELECT * FROM analytics.execution_concurrency('{WORKSPACE}')",
+    # What runs counts up to now: the last bucket differs from one call to the next.
+    f"SELECT bucket_start, peak_runs FROM analytics.execution_concurrency('{WORKSPACE}')",
     f"SELECT * FROM analytics.queue_depth('{WORKSPACE}')",
     "SELECT * FROM analytics.list_workspaces()",
     f"SELECT analytics.workspace_analytics('{WORKSPACE}')",

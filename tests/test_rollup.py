@@ -106,6 +106,34 @@ def test_several_tables_of_one_hour(db):
     assert db.rows("SELECT sources FROM analytics_internal.rollup_changes") == [(3,)]
 
 
+def test_days_of_a_bulk_load_are_computed_whole(db):
+    """Where much of a day has changed, and hours where little has."""
+    workspace = db.workspace()
+    load = (
+        "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status, started_at)"
+        " SELECT %s, md5(a::text)::uuid, 'cancelled', timestamptz '2026-01-01 00:10+00' + h * interval '1 hour'"
+        " FROM generate_series(1, %s::int) AS a, generate_series(%s::int, %s::int) AS h"
+    )
+    db.execute(load, [workspace, 60, 0, 16 * 24 - 1])
+    db.execute(load, [workspace, 3, 20 * 24, 21 * 24 - 1])
+    log = "SELECT count(*) FILTER (WHERE until IS NULL), count(*) FILTER (WHERE until IS NOT NULL) FROM analytics_internal.rollup_changes"
+    assert db.rows(log) == [(16 * 24 * 60 + 3 * 24, 0)]
+    db.execute("SELECT * FROM analytics.refresh()")
+    assert db.rows(log) == [(3 * 24, 15)]
+    # Days that hold much more than what has changed stay hours.
+    refresh(db.connection)
+    db.execute(
+        "UPDATE analytics.execution_metrics_daily SET total_runs = 1000000 WHERE bucket < '2026-01-03'"
+    )
+    db.execute("UPDATE analytics.agent_runs SET status = 'timeout'")
+    db.execute("SELECT * FROM analytics.refresh()")
+    assert db.rows(log) == [(2 * 24 * 60 + 3 * 24, 13)]
+    refresh(db.connection)
+    assert db.rows("SELECT * FROM analytics.verify_rollups()") == []
+    counted = "SELECT sum(total_runs)::int, sum(timeout_runs)::int FROM analytics.agent_performance_daily"
+    assert db.rows(counted) == [(16 * 24 * 60 + 3 * 24,) * 2]
+
+
 def test_rows_that_arrive_by_replication(db):
     """Its workers fire only triggers that are enabled ALWAYS or for replicas."""
     workspace = db.workspace()

@@ -11,10 +11,19 @@ use super::statements::days_of;
 use super::time::{
     DAY, HOUR, MINUS_INFINITY, ceiling, floor, statement_start, to_microseconds, to_time,
 };
-use crate::query::{change, change_kept, change_rows, change_rows_kept, change_rows_named};
+use crate::query::{
+    change, change_kept, change_one_kept, change_rows, change_rows_kept, change_rows_named,
+};
 
 /// Rows of the log looked at for each bucket of the batch: writers leave one for each transaction and bucket.
 const CHANGES_PER_BUCKET: i64 = 20;
+
+/// From so many changes on it is asked whether days should be computed whole: a question that costs a look at all.
+const MANY_CHANGES: i64 = 20_000;
+/// A day of which fewer hours of agents have changed is not worth it.
+const HOURS_OF_A_WHOLE_DAY: i64 = 1_000;
+/// One hour of an agent that is looked up costs as much as so many runs of a day that is computed whole.
+const RUNS_PER_HOUR: i64 = 20;
 
 /// What a batch is about.
 pub enum Work {
@@ -110,9 +119,44 @@ pub fn take(only: Option<&Rollup>, max_buckets: i32) -> Option<Work> {
                 split(&range, only);
             }
             Some(work) => return Some(work),
+            None if only.is_none() && gather_days() > 0 => {}
             None => return take_keys(name, max_buckets).map(Work::Keys),
         }
     }
+}
+
+/// After a bulk load the log may hold more hours than days hold runs. Days of which so much has changed that computing
+/// them whole costs less become ranges. Returns how many.
+fn gather_days() -> i64 {
+    let many: Option<bool> = change_one_kept(
+        "SELECT count(*) = $1 FROM (SELECT FROM analytics_internal.rollup_changes AS c
+                                    WHERE c.until IS NULL AND c.rollup IS NULL LIMIT $1) AS c",
+        &[MANY_CHANGES.into()],
+    );
+    if many != Some(true) {
+        return 0;
+    }
+    let gathered = change_one_kept(
+        "WITH days AS MATERIALIZED (
+             SELECT pg_catalog.date_bin(interval '24 hours', c.bucket, 'epoch') AS day, pg_catalog.bit_or(c.sources) AS sources,
+                    count(DISTINCT pg_catalog.hash_record_extended((c.workspace_id, c.agent_id, c.bucket), 0)) AS hours
+             FROM analytics_internal.rollup_changes AS c WHERE c.until IS NULL AND c.rollup IS NULL
+             GROUP BY 1
+         ), whole AS MATERIALIZED (
+             SELECT d.* FROM days AS d
+             WHERE d.hours >= $1 AND d.hours * $2
+                   >= (SELECT coalesce(sum(m.total_runs), 0) FROM analytics.execution_metrics_daily AS m WHERE m.bucket = d.day)
+         ), removed AS (
+             DELETE FROM analytics_internal.rollup_changes AS c USING whole AS w
+             WHERE c.until IS NULL AND c.rollup IS NULL AND c.bucket >= w.day AND c.bucket < w.day + interval '24 hours'
+         ), added AS (
+             INSERT INTO analytics_internal.rollup_changes (sources, bucket, until)
+             SELECT w.sources, w.day, w.day + interval '24 hours' FROM whole AS w RETURNING 1
+         )
+         SELECT count(*) FROM added",
+        &[HOURS_OF_A_WHOLE_DAY.into(), RUNS_PER_HOUR.into()],
+    );
+    gathered.unwrap_or(0)
 }
 
 fn take_range(only: Option<&str>) -> Option<Work> {
