@@ -1,7 +1,7 @@
 """The lifecycle of agents, from outside: races over real connections, levels, and independent computations.
 
 Curves and tests of survival are compared with lifelines (its results are in the shared data), time in state and the
-analysis of transitions with plain SQL and plain Python, which share no code with what is tested.
+analysis of transitions with plain SQL, plain Python and pm4py, which share no code with what is tested.
 """
 
 import csv
@@ -10,9 +10,12 @@ import json
 import math
 import random
 import statistics
+import subprocess
+import sys
 import threading
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -569,6 +572,42 @@ def test_analysis_is_that_of_plain_python(db, workspace, log):
         for path, n, *_ in db.rows("SELECT * FROM analytics.lifecycle_variants(%s)", [workspace])
     }
     assert found == variants
+
+
+@pytest.fixture(scope="module")
+def pm4py() -> Path:
+    """A Python that has pm4py, installed once."""
+    folder = Path(sys.prefix).parent / "pm4py"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "pm4py==2.7.23.11"]
+        subprocess.run(pip, check=True, timeout=600)
+        (folder / "complete").touch()
+    return python
+
+
+@pytest.mark.timeout(700)
+def test_analysis_is_that_of_pm4py(db, workspace, log, pm4py, tmp_path):
+    rows = [(str(agent), state, at.isoformat()) for agent, case in log.items() for state, at in case]
+    script = Path(__file__).with_name("pm4py_answers.py")
+    answer = tmp_path / "answer.json"
+    subprocess.run([pm4py, script, answer], input=json.dumps(rows), text=True, check=True, timeout=120)
+    theirs = json.loads(answer.read_text())
+    edges = {(a, b): (count, mean, median) for a, b, count, mean, median in theirs["edges"]}
+    matrix = db.rows("SELECT * FROM analytics.transition_matrix(%s)", [workspace])
+    assert {(a, b): n for a, b, n, *_ in matrix if b} == {edge: count for edge, (count, *_) in edges.items()}
+    flow = db.rows("SELECT * FROM analytics.lifecycle_flow(%s)", [workspace])
+    assert len(flow) == len(edges) > 5
+    for a, b, n, _, mean, median, *_ in flow:
+        count, their_mean, their_median = edges[a, b]
+        assert n == count
+        assert math.isclose(mean, their_mean)
+        assert math.isclose(median, their_median)
+    variants = db.rows("SELECT * FROM analytics.lifecycle_variants(%s)", [workspace])
+    assert {tuple(path): n for path, n, *_ in variants} == {
+        tuple(path): count for path, count in theirs["variants"]
+    }
 
 
 def test_funnel_bounce_backs_and_survival(db, workspace, log):
