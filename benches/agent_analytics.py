@@ -1,7 +1,7 @@
 """An agent's page against what the original platform asked of raw rows: eight queries for one agent and 30 days.
 
 The same questions at SMALL and at LARGE runs over 90 days, for the busiest agent of a workspace and for a typical one, in
-alternating order in one session. The last part shows the pages that each function of the dashboard reads.
+alternating order in one session; the pages that each function of the dashboard reads; and the same questions to DuckDB.
 
     BENCH_SMALL=200000 BENCH_LARGE=1000000 tools/bench agent_analytics      (a quick look)
 """
@@ -9,9 +9,12 @@ alternating order in one session. The last part shows the pages that each functi
 import json
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import duckdb
 import psycopg
 from common import Table, Times, duration, install, seconds, timed_pair
 
@@ -49,6 +52,32 @@ DASHBOARD = {
     "error_budget": "SELECT * FROM analytics.error_budget(%(ws)s, %(agent)s, 0.95, '30d')",
     "agent_executions": "SELECT * FROM analytics.agent_executions(%(ws)s, %(agent)s, '30d')",
 }
+# The same questions to DuckDB, whose file holds the runs of all workspaces.
+OF_DUCK = "FROM runs WHERE workspace_id = $ws AND started_at >= $since"
+SUMS = (
+    "count(*), count(*) FILTER (status = 'completed'), count(*) FILTER (status = 'failed'), avg(runtime_seconds),"
+    " quantile_cont(runtime_seconds, [0.5, 0.95]), sum(credits_consumed), sum(tokens_used), count(DISTINCT user_id),"
+    " avg(user_rating), max(started_at)"
+)
+DUCKDB = {
+    "list_agents": f"SELECT agent_id, {SUMS} {OF_DUCK} GROUP BY 1 ORDER BY 2 DESC",
+    "agent_performance": f"SELECT {SUMS}, quantile_cont(runtime_seconds, [0.75, 0.9, 0.99]), min(runtime_seconds),"
+    f" max(runtime_seconds), stddev(runtime_seconds) {OF_DUCK} AND agent_id = $agent",
+    "agent_timeseries, by day": f"SELECT date_trunc('day', started_at), {SUMS} {OF_DUCK} AND agent_id = $agent GROUP BY 1 ORDER BY 1",
+    "agent_usage_pattern": "SELECT dayofweek(started_at), hour(started_at), count(*), avg(runtime_seconds)"
+    f" {OF_DUCK} AND agent_id = $agent GROUP BY 1, 2 ORDER BY 1, 2",
+    "agent_runtime_histogram": f"SELECT floor(ln(runtime_seconds) * 2), count(*) {OF_DUCK} AND agent_id = $agent AND runtime_seconds > 0"
+    " GROUP BY 1 ORDER BY 1",
+    "model_usage": "SELECT model_name, count(*), avg(runtime_seconds), sum(credits_consumed), sum(tokens_used)"
+    f" {OF_DUCK} AND agent_id = $agent GROUP BY 1",
+    "agent_executions": f"SELECT run_id, status, started_at, runtime_seconds {OF_DUCK} AND agent_id = $agent"
+    " ORDER BY started_at DESC LIMIT 50",
+}
+COLUMNS = {
+    "workspace_id": "UUID", "agent_id": "UUID", "run_id": "UUID", "user_id": "UUID", "status": "VARCHAR",
+    "started_at": "TIMESTAMPTZ", "runtime_seconds": "DOUBLE", "credits_consumed": "DECIMAL(18, 6)", "tokens_used": "BIGINT",
+    "model_name": "VARCHAR", "user_rating": "SMALLINT",
+}  # fmt: skip
 RAW_READERS = {
     "agent_top_users": "SELECT * FROM analytics.agent_top_users(%(ws)s, %(agent)s, '30d')",
     "error_patterns": "SELECT * FROM analytics.error_patterns(%(ws)s, %(agent)s, '30d')",
@@ -113,6 +142,42 @@ def dashboard(db: psycopg.Connection, table: Table, agent: dict, runs: int) -> N
         )
 
 
+def to_duckdb(db: psycopg.Connection, folder: Path) -> duckdb.DuckDBPyConnection:
+    """The runs in a file of DuckDB's own."""
+    text = folder / "runs.csv"
+    names = ", ".join(COLUMNS)
+    with (
+        text.open("wb") as file,
+        db.cursor().copy(f"COPY (SELECT {names} FROM analytics.agent_runs) TO STDOUT (FORMAT csv)") as stream,
+    ):
+        for part in stream:
+            file.write(part)
+    duck = duckdb.connect(folder / "runs.duckdb")
+    duck.execute("SET timezone = 'UTC'")
+    duck.execute(
+        f"CREATE OR REPLACE TABLE runs AS SELECT * FROM read_csv('{text}', header = false, columns = {COLUMNS})"
+    )
+    duck.execute("CHECKPOINT")
+    text.unlink()
+    return duck
+
+
+def against_duckdb(db: psycopg.Connection, table: Table, agent: dict, runs: int) -> None:
+    """Question by question; DuckDB on all cores."""
+    (since,) = db.execute("SELECT now() - interval '30 days'").fetchone()
+    with tempfile.TemporaryDirectory() as folder:
+        duck = to_duckdb(db, Path(folder))
+        given = {"ws": agent["ws"], "agent": agent["agent"], "since": since}
+        for name, query in DUCKDB.items():
+            used = {key: value for key, value in given.items() if f"${key}" in query}
+            ours, theirs = timed_pair(
+                lambda n=name: db.execute(DASHBOARD[n], agent).fetchall(),
+                lambda q=query, u=used: duck.execute(q, u).fetchall(),
+            )
+            table.row(f"{name}, busiest agent, {runs:,} runs", ours, theirs, "DuckDB")
+        duck.close()
+
+
 def main() -> None:
     db = install()
     table = Table(f"one agent, 30 days of 90, {SMALL:,} and {LARGE:,} runs")
@@ -131,6 +196,7 @@ def main() -> None:
             latency[runs, kind] = percentile_95(many)
             table.figure(f"p95 of 200 calls: {what}", duration(latency[runs, kind]))
         dashboard(db, table, agents["busiest"], runs)
+        against_duckdb(db, table, agents["busiest"], runs)
     for kind in ("busiest", "typical"):
         table.figure(
             f"p95, {kind} agent, large over small", f"{latency[LARGE, kind] / latency[SMALL, kind]:.2f}"

@@ -49,6 +49,7 @@ fn counted(argument: &str, value: i64) -> u64 {
 }
 
 #[pg_extern(immutable, parallel_safe, cost = 10)]
+#[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn two_proportion_test(
     successes_a: Option<i64>,
     total_a: Option<i64>,
@@ -88,6 +89,7 @@ fn two_proportion_test(
 }
 
 #[pg_extern(immutable, parallel_safe, cost = 10)]
+#[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn welch_test(
     mean_a: Option<f64>,
     stddev_a: Option<f64>,
@@ -130,6 +132,7 @@ fn welch_test(
 
 /// Of sketches given by their bytes; the SQL casts.
 #[pg_extern(schema = "analytics_internal", immutable, parallel_safe, cost = 100)]
+#[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn rank_test(
     sketch_a: Option<&[u8]>,
     sketch_b: Option<&[u8]>,

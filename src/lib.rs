@@ -3,8 +3,6 @@
 //! One file (or folder) per capability. The algorithms live in `crates/` and know nothing of Postgres;
 //! the files here turn them into SQL functions and aggregates.
 
-#![allow(clippy::type_complexity)] // the type of a function that returns rows is its SQL signature
-
 use pgrx::prelude::*;
 
 mod access;

@@ -28,6 +28,7 @@ fn observations(
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn kaplan_meier(
     durations: Vec<Option<f64>>,
     observed: Vec<Option<bool>>,
@@ -177,6 +178,7 @@ fn compare_shares(
 /// The score of an agent from facts about it.
 #[pg_extern(schema = "analytics_internal", immutable, parallel_safe)]
 #[allow(clippy::too_many_arguments)]
+#[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn health_of(
     recent_runs: Option<f64>,
     past_runs: Option<f64>,

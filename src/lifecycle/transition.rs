@@ -60,6 +60,7 @@ pub type Answer = (
 
 #[pg_extern]
 #[allow(clippy::too_many_arguments)] // that is its interface
+#[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn transition_agent(
     workspace_id: Option<pgrx::Uuid>,
     agent_id: Option<pgrx::Uuid>,
