@@ -63,8 +63,8 @@ BEGIN
         SELECT 'previous_period', NULL, m.total_runs, m.total_runs - m.running_runs - m.queued_runs, m.successful_runs,
                m.runtime_sketch, m.credits_consumed, m.tokens_used, m.total_ratings, m.sum_ratings, m.total_errors,
                coalesce(analytics.approx_distinct(m.users_sketch), 0), m.total_runs
-        FROM (SELECT WHERE $5 IS NOT NULL) AS known
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, $2, $5, $6) AS m
+        -- An empty window where there is none before.
+        FROM analytics_internal.agent_performance_buckets($1, $2, coalesce($5, $3), coalesce($6, $3)) AS m
         WHERE m.total_runs > 0
     ), measures AS MATERIALIZED (
         SELECT s.subject, s.agent_id, v.place, v.metric, v.better, v.value

@@ -173,8 +173,8 @@ BEGIN
     FROM analytics.workspaces AS w
     LEFT JOIN analytics_internal.execution_metrics_buckets($1, bounds.window_start, bounds.window_end) AS m ON true
     LEFT JOIN LATERAL (
-        SELECT e.* FROM (SELECT WHERE earlier IS NOT NULL) AS bounded
-        CROSS JOIN LATERAL analytics_internal.execution_metrics_buckets($1, earlier, bounds.window_start) AS e
+        -- An empty window where there is none before.
+        SELECT e.* FROM analytics_internal.execution_metrics_buckets($1, coalesce(earlier, bounds.window_start), bounds.window_start) AS e
     ) AS b ON true
     CROSS JOIN LATERAL (SELECT analytics.approx_percentile_array(ARRAY[0.50, 0.95], m.runtime_sketch)) AS p (at)
     WHERE w.workspace_id = $1;
@@ -233,8 +233,8 @@ BEGIN
         FROM (SELECT) AS one
         LEFT JOIN analytics_internal.execution_metrics_buckets($1, bounds.window_start, bounds.window_end) AS m ON true
         LEFT JOIN LATERAL (
-            SELECT e.* FROM (SELECT WHERE earlier IS NOT NULL) AS bounded
-            CROSS JOIN LATERAL analytics_internal.execution_metrics_buckets($1, earlier, bounds.window_start) AS e
+            -- An empty window where there is none before.
+            SELECT e.* FROM analytics_internal.execution_metrics_buckets($1, coalesce(earlier, bounds.window_start), bounds.window_start) AS e
         ) AS b ON true
     ), components AS (
         SELECT c.* FROM measured AS m
