@@ -122,7 +122,7 @@ def refresh(db) -> None:
             """,
             {"w": workspace, "agents": agents, "first": first, "last": last},
         )
-        db.execute("CALL analytics.refresh_all('1 hour')")
+        db.execute("CALL analytics.refresh_all('1 hour', materialized_views => false)")
         db.execute(
             """
             INSERT INTO analytics.anomaly_rules (workspace_id, metric, agent_id)
