@@ -49,7 +49,7 @@ def test_oracle(db, seed):
                     done.append("rolled back")
                     raise ZeroDivisionError
             oracle.check(connection, (where, done[-5:]))
-        if step % 50 == 0:
+        if step % 25 == 0:
             oracle.check_all(connection, (where, done[-5:]))
     refresh(connection)
     oracle.check_all(connection, "at the end")
@@ -57,6 +57,5 @@ def test_oracle(db, seed):
     connection.execute("SELECT * FROM analytics.refresh_materialized_views()")
     oracle.check_views(connection)
     assert connection.execute("SELECT * FROM analytics.verify_rollups()").fetchall() == []
-    # A sequence that deletes much has fewer rows to compare.
-    assert oracle.compared > 10 * STEPS, "questions about nothing"
+    assert oracle.compared > 20 * STEPS, "questions about nothing"
     assert [name for name in done if ":" not in name], "everything was refused"

@@ -205,32 +205,54 @@ unsafe extern "C-unwind" fn at_relation_change(_unused: pg_sys::Datum, _relation
     KNOWN.with_borrow_mut(|known| known.partitions = None);
 }
 
-/// How the catalogue differs from what the rollups were computed from.
+/// The catalogue, beside what the rollups were computed from.
 pub struct Observed {
-    /// Ranges of time whose partition is another one, or has lost or got rows in a way that fires no trigger.
-    pub changed: Vec<(i64, i64)>,
-    /// Whether nothing differs at all.
-    pub is_recorded: bool,
+    now: Vec<Partition>,
+    known: Vec<Partition>,
+    /// Rows that say which database the known ones are of.
+    origins: Vec<Partition>,
 }
 
 /// Needs the rights of the tables' owner.
 pub fn observe() -> Observed {
     let now = current();
-    let (origins, known): (Vec<Partition>, Vec<Partition>) = recorded()
+    let (origins, known) = recorded()
         .into_iter()
         .partition(|partition| partition.oid == pg_sys::Oid::INVALID);
-    let gone = known.iter().filter(|partition| !now.contains(partition));
-    let new = now.iter().filter(|partition| !known.contains(partition));
-    let changed: Vec<(i64, i64)> = gone
-        .chain(new)
-        .map(|partition| (partition.lower, partition.upper))
-        .collect();
-    let is_recorded = changed.is_empty() && origins == [this_database()];
-    // A restored database has other partitions throughout, and rollups that were restored with their rows.
-    let is_restored = !origins.is_empty() && origins != [this_database()];
     Observed {
-        changed: if is_restored { Vec::new() } else { changed },
-        is_recorded,
+        now,
+        known,
+        origins,
+    }
+}
+
+impl Observed {
+    /// Ranges of time whose partition is another one, or has lost or got rows in a way that fires no trigger.
+    pub fn changed(&self) -> Vec<(i64, i64)> {
+        let differing = self.differing();
+        // A restored database has other partitions throughout, and rollups that were restored with their rows.
+        // Reads come by here: which database this is, is asked only where it matters.
+        if differing.is_empty() || !(self.origins.is_empty() || self.is_of_this_database()) {
+            return Vec::new();
+        }
+        differing
+    }
+
+    /// Whether nothing differs at all.
+    pub fn is_recorded(&self) -> bool {
+        self.differing().is_empty() && self.is_of_this_database()
+    }
+
+    fn differing(&self) -> Vec<(i64, i64)> {
+        let gone = self.known.iter().filter(|each| !self.now.contains(each));
+        let new = self.now.iter().filter(|each| !self.known.contains(each));
+        gone.chain(new)
+            .map(|partition| (partition.lower, partition.upper))
+            .collect()
+    }
+
+    fn is_of_this_database(&self) -> bool {
+        self.origins == [this_database()]
     }
 }
 

@@ -256,7 +256,7 @@ fn changed(question: &Question) -> Changed {
         if sources & RUNS.bit != 0 {
             changed
                 .ranges
-                .extend(observe().changed.into_iter().map(day));
+                .extend(observe().changed().into_iter().map(day));
         }
         read_logged(question, sources)
     });

@@ -61,7 +61,7 @@ pub struct Counts {
 /// that whatever happens to them meanwhile is found by the next refresh.
 pub fn log_changed_partitions() {
     let observed = observe();
-    if observed.is_recorded {
+    if observed.is_recorded() {
         return;
     }
     change(
@@ -77,7 +77,7 @@ pub fn log_changed_partitions() {
          SET storage = excluded.storage, attached = excluded.attached, lower = excluded.lower, upper = excluded.upper",
         &[],
     );
-    for (lower, upper) in observed.changed {
+    for (lower, upper) in observed.changed() {
         let range = Range {
             sources: RUNS.bit,
             lower,
