@@ -208,7 +208,7 @@ AS $$
                         'execution_series', 'describe_seconds', 'concurrency', 'seconds_long', 'score_between',
                         'active_agents', 'zone_of', 'time_spans', 'finite_window', 'agent_differences', 'rank_test',
                         'require_agent_or_all', 'suggested_fix', 'error_fingerprint', 'agent_measures',
-                        'decide_suggestion', 'agent_performance_buckets', 'execution_metrics_buckets',
+                        'decide_suggestion', 'count_agents', 'agent_performance_buckets', 'execution_metrics_buckets',
                         'agent_model_usage_buckets', 'user_usage_buckets', 'error_summary_buckets', 'require_board',
                         'board_standings', 'board_terms', 'timeframe_number', 'board_slices', 'float_amount',
                         'agent_inputs', 'user_inputs', 'minimum_runs_of', 'default_criteria', 'live_board',
@@ -444,7 +444,7 @@ BEGIN
         PERFORM analytics_internal.regrant($1);
     END IF;
     PERFORM analytics_internal.record_audit('trust_gateway', target => $1,
-        detail => jsonb_build_object('level', $2, 'trusted', $3));
+        detail => jsonb_build_object('level', $2, 'trusted', $3)::text);
 END
 $$;
 COMMENT ON FUNCTION analytics.trust_gateway(text, text, boolean) IS
@@ -524,7 +524,7 @@ BEGIN
     END IF;
     PERFORM analytics_internal.record_audit('set_role_limits', target => $1, detail => jsonb_build_object(
         'statement_timeout', statement_timeout, 'connection_limit', connection_limit,
-        'work_mem_megabytes', work_mem_megabytes));
+        'work_mem_megabytes', work_mem_megabytes)::text);
 END
 $$;
 COMMENT ON FUNCTION analytics.set_role_limits(text, interval, integer, integer) IS

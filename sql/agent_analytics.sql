@@ -50,7 +50,8 @@ BEGIN
                 'credits_consumed', u.credits_consumed, 'credits_per_run', u.credits_consumed / nullif(u.total_calls, 0),
                 'credits_per_success', u.credits_consumed / nullif(u.successful_calls, 0), 'tokens_used', u.tokens_used)
                 ORDER BY u.credits_consumed DESC, u.model_name, u.model_provider), '[]') AS list
-            FROM analytics_internal.agent_model_usage_buckets($1, $2, bounds.window_start, bounds.window_end) AS u
+            FROM analytics_internal.agent_model_usage_buckets($1, $2, bounds.window_start, bounds.window_end, NULL,
+                '{total_calls, successful_calls, finished_calls, credits_consumed, tokens_used, runtime_sketch}') AS u
         ), errors AS (
             SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'error_category', e.error_category, 'error_severity', e.error_severity, 'total_errors', e.total_errors,
@@ -60,14 +61,16 @@ BEGIN
                 sum(e.recovered_errors)::double precision / nullif(sum(e.total_errors), 0)::double precision AS recovery_rate,
                 analytics.mean(analytics.rollup(e.recovery_sketch)) AS avg_recovery_seconds,
                 coalesce(sum(e.total_errors) FILTER (WHERE e.error_severity = 'critical'), 0) AS critical_errors
-            FROM analytics_internal.error_summary_buckets($1, $2, bounds.window_start, bounds.window_end) AS e
+            FROM analytics_internal.error_summary_buckets($1, $2, bounds.window_start, bounds.window_end, NULL,
+                '{total_errors, recovered_errors, recovery_sketch, last_error_at}') AS e
         ), users AS (
             SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'user_id', u.user_id, 'total_runs', u.total_runs, 'success_rate', u.successful_runs::double precision / nullif(u.finished_runs, 0),
                 'credits_consumed', u.credits_consumed, 'last_run_at', u.last_run_at)
                 ORDER BY u.total_runs DESC, u.credits_consumed DESC, u.user_id), '[]') AS list
             FROM (
-                SELECT t.* FROM analytics_internal.user_usage_buckets($1, $2, first_day, end_of_day) AS t
+                SELECT t.* FROM analytics_internal.user_usage_buckets($1, $2, first_day, end_of_day, NULL,
+                    '{total_runs, successful_runs, finished_runs, credits_consumed, last_run_at}') AS t
                 ORDER BY t.total_runs DESC, t.credits_consumed DESC, t.user_id LIMIT 10
             ) AS u
         ), comparison AS (

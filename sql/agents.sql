@@ -261,7 +261,10 @@ BEGIN
             m.credits_consumed / nullif(m.total_runs, 0) AS credits_per_run, coalesce(m.total_errors, 0) AS total_errors,
             m.sum_feedback_ratings::double precision / nullif(m.total_feedback, 0) AS avg_feedback_rating
         FROM analytics_internal.known_agents($1) AS a
-        LEFT JOIN analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end) AS m
+        LEFT JOIN analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, columns =>
+            '{total_runs, successful_runs, failed_runs, timeout_runs, cancelled_runs, running_runs, queued_runs, runtime_sketch,
+              credits_consumed, tokens_used, users_sketch, total_ratings, sum_ratings, last_run_at, total_errors, total_feedback,
+              sum_feedback_ratings}') AS m
             USING (agent_id)
         LEFT JOIN LATERAL analytics.approx_percentile_array(ARRAY[0.50, 0.95], m.runtime_sketch) AS p (at) ON true
     ), keyed AS (
@@ -375,18 +378,18 @@ BEGIN
     END IF;
     -- The days first: of the hours, only those of the first and the last day are read.
     SELECT min(m.bucket) AS first_day, max(m.bucket) AS last_day INTO hours
-    FROM analytics_internal.agent_performance_buckets($1, $2, $3, $4, '24 hours') AS m;
+    FROM analytics_internal.agent_performance_buckets($1, $2, $3, $4, '24 hours', '{}') AS m;
     IF hours.first_day IS NULL THEN
         window_end := window_start;
         RETURN;
     END IF;
     IF NOT isfinite($3) THEN
         SELECT min(m.bucket) INTO window_start
-        FROM analytics_internal.agent_performance_buckets($1, $2, hours.first_day, hours.first_day + interval '24 hours', '1 hour') AS m;
+        FROM analytics_internal.agent_performance_buckets($1, $2, hours.first_day, hours.first_day + interval '24 hours', '1 hour', '{}') AS m;
     END IF;
     IF NOT isfinite($4) THEN
         SELECT greatest(max(m.bucket), date_bin('1 hour', now(), 'epoch')) + interval '1 hour' INTO window_end
-        FROM analytics_internal.agent_performance_buckets($1, $2, hours.last_day, hours.last_day + interval '24 hours', '1 hour') AS m;
+        FROM analytics_internal.agent_performance_buckets($1, $2, hours.last_day, hours.last_day + interval '24 hours', '1 hour', '{}') AS m;
     END IF;
 END
 $$;
@@ -423,6 +426,8 @@ DECLARE
     zone   text;
     bounds record;
     step   interval;
+    needed constant text[] := '{total_runs, successful_runs, failed_runs, timeout_runs, cancelled_runs, running_runs, queued_runs,
+                                runtime_sketch, credits_consumed, tokens_used, users_sketch, total_ratings, sum_ratings, total_errors}';
 BEGIN
     PERFORM analytics_internal.require_agent($1, $2);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $6, $7);
@@ -443,12 +448,12 @@ BEGIN
     ), found AS (
         SELECT date_trunc($4, m.bucket, zone) AS bucket_start, m.*
         FROM (SELECT WHERE step IS NOT NULL) AS aligned
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end, step) AS m
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end, step, needed) AS m
         UNION ALL
         SELECT s.bucket_start, m.*
         FROM (SELECT WHERE step IS NULL) AS unaligned
         CROSS JOIN spans AS s
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, $2, s.span_start, s.span_end) AS m
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, $2, s.span_start, s.span_end, NULL, needed) AS m
     ), merged AS (
         SELECT f.bucket_start, sum(f.total_runs)::bigint AS total_runs, sum(f.successful_runs)::bigint AS successful_runs,
                sum(f.failed_runs)::bigint AS failed_runs, sum(f.timeout_runs)::bigint AS timeout_runs,
@@ -508,7 +513,8 @@ BEGIN
                sum(m.total_runs - m.running_runs - m.queued_runs) AS finished_runs,
                sum(analytics.sum(m.runtime_sketch)) / nullif(sum(analytics.num_vals(m.runtime_sketch)), 0)::double precision AS runtime,
                sum(m.credits_consumed) AS credits_consumed
-        FROM analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end, '1 hour') AS m
+        FROM analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end, '1 hour',
+            '{total_runs, successful_runs, failed_runs, timeout_runs, running_runs, queued_runs, runtime_sketch, credits_consumed}') AS m
         GROUP BY 1, 2
     )
     SELECT d.day, h.hour, coalesce(m.total_runs, 0), coalesce(m.successful_runs, 0), coalesce(m.failed_runs, 0),
@@ -542,7 +548,7 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT h.bucket, h.lower, h.upper, h.count
-    FROM analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end) AS m
+    FROM analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end, NULL, '{runtime_sketch}') AS m
     CROSS JOIN LATERAL analytics.histogram(m.runtime_sketch, $4) AS h;
 END
 $$;
@@ -696,7 +702,8 @@ BEGIN
                m.completion_tokens, (m.tokens_used / nullif(m.total_runs, 0))::double precision AS tokens_per_run,
                (1e6 * m.credits_consumed / nullif(m.tokens_used, 0))::double precision AS per_million,
                (m.credits_consumed / nullif(sum(m.credits_consumed) OVER (), 0))::double precision AS share
-        FROM analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end) AS m
+        FROM analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, NULL,
+            '{total_runs, successful_runs, credits_consumed, tokens_used, prompt_tokens, completion_tokens}') AS m
         WHERE m.total_runs > 0
     )
     SELECT u.* FROM used AS u WHERE $2 IS NULL OR u.agent_id = $2
@@ -743,17 +750,15 @@ BEGIN
     END IF;
     SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $4, $5);
     RETURN QUERY
-    SELECT m.model_name, m.model_provider, m.calls, m.successes, m.successes::double precision / nullif(m.finished, 0)::double precision,
+    SELECT m.model_name, m.model_provider, m.calls, m.successes, m.successes::double precision / nullif(m.finished, 0),
            analytics.mean(m.sketch), p.at[1], p.at[2], m.credits,
            (m.credits / nullif(sum(m.credits) OVER (), 0))::double precision,
            m.credits / nullif(m.calls, 0), m.credits / nullif(m.successes, 0), m.tokens, m.prompt, m.completion, m.agents
     FROM (
-        SELECT u.model_name, u.model_provider, sum(u.total_calls)::bigint AS calls, sum(u.successful_calls)::bigint AS successes,
-               sum(u.finished_calls) AS finished, analytics.rollup(u.runtime_sketch) AS sketch, sum(u.credits_consumed) AS credits,
-               sum(u.tokens_used) AS tokens, sum(u.prompt_tokens) AS prompt, sum(u.completion_tokens) AS completion,
-               count(DISTINCT u.agent_id) AS agents
-        FROM analytics_internal.agent_model_usage_buckets($1, $2, bounds.window_start, bounds.window_end) AS u
-        GROUP BY u.model_name, u.model_provider
+        SELECT u.model_name, u.model_provider, u.total_calls AS calls, u.successful_calls AS successes, u.finished_calls AS finished,
+               u.runtime_sketch AS sketch, u.credits_consumed AS credits, u.tokens_used AS tokens, u.prompt_tokens AS prompt,
+               u.completion_tokens AS completion, u.agents
+        FROM analytics_internal.agent_model_usage_buckets($1, $2, bounds.window_start, bounds.window_end, by_agent => false) AS u
     ) AS m
     LEFT JOIN LATERAL analytics.approx_percentile_array(ARRAY[0.50, 0.95], m.sketch) AS p (at) ON true
     ORDER BY m.credits DESC, m.calls DESC, m.model_name, m.model_provider;

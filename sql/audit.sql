@@ -19,8 +19,8 @@ $$;
 COMMENT ON FUNCTION analytics_internal.require_keep(interval) IS
     'Gives the interval back, or raises 22023 when it is less than a day. NULL for NULL.';
 
-ALTER FUNCTION analytics_internal.record_audit(text, uuid, text, jsonb, boolean) SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION analytics_internal.record_audit(text, uuid, text, jsonb, boolean) IS
+ALTER FUNCTION analytics_internal.record_audit(text, uuid, text, text, boolean) SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION analytics_internal.record_audit(text, uuid, text, text, boolean) IS
     'Writes an entry of audit_log as the owner of the tables: action, workspace, target, detail, whether it was refused. In a read-only transaction, a line of the server''s log instead. Never give it a secret.';
 ALTER FUNCTION analytics.cleanup_audit_log(interval) SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION analytics.cleanup_audit_log(interval) IS

@@ -44,13 +44,16 @@ SET plan_cache_mode = force_generic_plan
 SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+    needed constant text[] := '{total_runs, successful_runs, running_runs, queued_runs, runtime_sketch, credits_consumed, tokens_used,
+                                users_sketch, total_ratings, sum_ratings, total_errors}';
 BEGIN
     RETURN QUERY
     WITH agents AS MATERIALIZED (
         SELECT m.agent_id, m.total_runs, m.total_runs - m.running_runs - m.queued_runs AS finished_runs,
                m.successful_runs, m.runtime_sketch, m.credits_consumed, m.tokens_used, m.total_ratings, m.sum_ratings,
                m.total_errors, coalesce(analytics.approx_distinct(m.users_sketch), 0)::double precision AS users
-        FROM analytics_internal.agent_performance_buckets($1, CASE WHEN NOT $7 THEN $2 END, $3, $4) AS m
+        FROM analytics_internal.agent_performance_buckets($1, CASE WHEN NOT $7 THEN $2 END, $3, $4, NULL, needed) AS m
         WHERE m.total_runs > 0
     ), subjects AS MATERIALIZED (
         SELECT 'agent' AS subject, a.*, a.total_runs::double precision AS runs FROM agents AS a
@@ -64,7 +67,7 @@ BEGIN
                m.runtime_sketch, m.credits_consumed, m.tokens_used, m.total_ratings, m.sum_ratings, m.total_errors,
                coalesce(analytics.approx_distinct(m.users_sketch), 0), m.total_runs
         -- An empty window where there is none before.
-        FROM analytics_internal.agent_performance_buckets($1, $2, coalesce($5, $3), coalesce($6, $3)) AS m
+        FROM analytics_internal.agent_performance_buckets($1, $2, coalesce($5, $3), coalesce($6, $3), NULL, needed) AS m
         WHERE m.total_runs > 0
     ), measures AS MATERIALIZED (
         SELECT s.subject, s.agent_id, v.place, v.metric, v.better, v.value

@@ -61,18 +61,12 @@ BEGIN
     PERFORM analytics_internal.require_agent_or_all($1, $2);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $4, $5);
     RETURN QUERY
-    SELECT e.error_category, e.error_severity, e.errors, (e.errors / sum(e.errors) OVER ())::double precision, e.recovered,
-           e.recovered::double precision / e.errors, analytics.mean(e.sketch), analytics.approx_percentile(0.95, e.sketch),
-           e.attempts, coalesce(analytics.approx_distinct(e.users), 0), e.agents, e.first_at, e.last_at
-    FROM (
-        SELECT s.error_category, s.error_severity, sum(s.total_errors)::bigint AS errors,
-               sum(s.recovered_errors)::bigint AS recovered, analytics.rollup(s.recovery_sketch) AS sketch,
-               sum(s.recovery_attempts)::bigint AS attempts, analytics.rollup(s.users_sketch) AS users,
-               count(DISTINCT s.agent_id) AS agents, min(s.first_error_at) AS first_at, max(s.last_error_at) AS last_at
-        FROM analytics_internal.error_summary_buckets($1, $2, bounds.window_start, bounds.window_end) AS s
-        GROUP BY s.error_category, s.error_severity
-    ) AS e
-    ORDER BY e.errors DESC, e.error_category, e.error_severity;
+    SELECT e.error_category, e.error_severity, e.total_errors, (e.total_errors / sum(e.total_errors) OVER ())::double precision,
+           e.recovered_errors, e.recovered_errors::double precision / e.total_errors, analytics.mean(e.recovery_sketch),
+           analytics.approx_percentile(0.95, e.recovery_sketch), e.recovery_attempts,
+           coalesce(analytics.approx_distinct(e.users_sketch), 0), e.agents, e.first_error_at, e.last_error_at
+    FROM analytics_internal.error_summary_buckets($1, $2, bounds.window_start, bounds.window_end, by_agent => false) AS e
+    ORDER BY e.total_errors DESC, e.error_category, e.error_severity;
 END
 $$;
 COMMENT ON FUNCTION analytics.error_summary(uuid, uuid, text, timestamptz, timestamptz) IS
@@ -101,6 +95,7 @@ DECLARE
     zone    text;
     bounds  record;
     aligned boolean;
+    needed  constant text[] := '{total_errors, recovered_errors, users_sketch}';
 BEGIN
     PERFORM analytics_internal.require_agent_or_all($1, $2);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $6, $7);
@@ -118,12 +113,12 @@ BEGIN
     ), found AS (
         SELECT date_trunc($4, m.bucket, zone) AS bucket_start, m.*
         FROM (SELECT WHERE aligned) AS whole_hours
-        CROSS JOIN LATERAL analytics_internal.error_summary_buckets($1, $2, bounds.window_start, bounds.window_end, '1 hour') AS m
+        CROSS JOIN LATERAL analytics_internal.error_summary_buckets($1, $2, bounds.window_start, bounds.window_end, '1 hour', needed) AS m
         UNION ALL
         SELECT s.bucket_start, m.*
         FROM (SELECT WHERE NOT aligned) AS parts_of_hours
         CROSS JOIN spans AS s
-        CROSS JOIN LATERAL analytics_internal.error_summary_buckets($1, $2, s.span_start, s.span_end) AS m
+        CROSS JOIN LATERAL analytics_internal.error_summary_buckets($1, $2, s.span_start, s.span_end, NULL, needed) AS m
     ), merged AS (
         SELECT f.bucket_start, sum(f.total_errors)::bigint AS errors,
                sum(f.total_errors) FILTER (WHERE f.error_severity = 'low')::bigint AS low,
@@ -374,8 +369,9 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    bounds   record;
-    reached  timestamptz;
+    bounds  record;
+    reached timestamptz;
+    needed  constant text[] := '{total_runs, running_runs, queued_runs, successful_runs}';
 BEGIN
     PERFORM analytics_internal.require_agent_or_all($1, $2);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($4, $5, $6);
@@ -388,19 +384,19 @@ BEGIN
     WITH whole AS (
         SELECT sum(m.total_runs - m.running_runs - m.queued_runs)::bigint AS finished, sum(m.successful_runs)::bigint AS successes
         FROM (SELECT WHERE $2 IS NOT NULL) AS one
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end) AS m
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end, NULL, needed) AS m
         UNION ALL
         SELECT sum(m.total_runs - m.running_runs - m.queued_runs)::bigint, sum(m.successful_runs)::bigint
         FROM (SELECT WHERE $2 IS NULL) AS everyone
-        CROSS JOIN LATERAL analytics_internal.execution_metrics_buckets($1, bounds.window_start, bounds.window_end) AS m
+        CROSS JOIN LATERAL analytics_internal.execution_metrics_buckets($1, bounds.window_start, bounds.window_end, NULL, needed) AS m
     ), hours AS (
         SELECT m.bucket, m.total_runs - m.running_runs - m.queued_runs AS finished, m.successful_runs AS successes
         FROM (SELECT WHERE $2 IS NOT NULL) AS one
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, $2, reached - interval '24 hours', reached, '1 hour') AS m
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, $2, reached - interval '24 hours', reached, '1 hour', needed) AS m
         UNION ALL
         SELECT m.bucket, m.total_runs - m.running_runs - m.queued_runs, m.successful_runs
         FROM (SELECT WHERE $2 IS NULL) AS everyone
-        CROSS JOIN LATERAL analytics_internal.execution_metrics_buckets($1, reached - interval '24 hours', reached, '1 hour') AS m
+        CROSS JOIN LATERAL analytics_internal.execution_metrics_buckets($1, reached - interval '24 hours', reached, '1 hour', needed) AS m
     ), recent AS (
         SELECT sum(h.finished - h.successes) FILTER (WHERE h.bucket >= reached - interval '1 hour')::double precision
                    / nullif(sum(h.finished) FILTER (WHERE h.bucket >= reached - interval '1 hour'), 0)::double precision AS bad_1h,

@@ -588,8 +588,9 @@ COMMENT ON FUNCTION analytics_internal.concurrency(timestamptz[], timestamptz[],
 
 -- Thirty years at most: longer ones would lead beyond what a timestamp can be.
 CREATE FUNCTION analytics_internal.seconds_long(seconds double precision) RETURNS interval
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN make_interval(secs => least(seconds, 1e9));
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Of a form that becomes part of the query.
+RETURN make_interval(secs => CASE WHEN seconds > 1e9 THEN 1e9 ELSE seconds END);
 COMMENT ON FUNCTION analytics_internal.seconds_long(double precision) IS
     'So many seconds as an interval, at most a billion. NULL for NULL.';
 

@@ -78,7 +78,8 @@ AS $$
                sum(b.credits_consumed) AS credits,
                min(b.first_run_at) AS first_run
         FROM analytics_internal.board_slices($2, $3) AS s
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.from_time, s.to_time, NULL) AS b
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.from_time, s.to_time, NULL,
+            '{total_runs, successful_runs, running_runs, queued_runs, runtime_sketch, credits_consumed, users_sketch, first_run_at}') AS b
         WHERE b.total_runs > 0
         GROUP BY s.timeframes[1], b.agent_id
     )
@@ -126,7 +127,8 @@ AS $$
                sum(b.credits_consumed) AS credits,
                sum(sum(b.credits_consumed)) OVER of_agent / sum(sum(b.total_runs)) OVER of_agent AS price
         FROM analytics_internal.board_slices($2, $3) AS s
-        CROSS JOIN LATERAL analytics_internal.user_usage_buckets($1, NULL, s.from_time, s.to_time, NULL) AS b
+        CROSS JOIN LATERAL analytics_internal.user_usage_buckets($1, NULL, s.from_time, s.to_time, NULL,
+            '{total_runs, successful_runs, finished_runs, credits_consumed}') AS b
         CROSS JOIN LATERAL unnest(s.timeframes) AS n (number)
         WHERE b.total_runs > 0
         GROUP BY n.number, b.agent_id, b.user_id
@@ -147,9 +149,9 @@ AS $$
          AS t (number, span)
     CROSS JOIN LATERAL analytics.window_bounds('24h', $3) AS b
     LEFT JOIN LATERAL analytics_internal.execution_metrics_buckets(
-        $1, b.window_end - t.span, b.window_end, NULL) AS c ON true
+        $1, b.window_end - t.span, b.window_end, NULL, '{total_runs}') AS c ON true
     LEFT JOIN LATERAL analytics_internal.execution_metrics_buckets(
-        $1, b.window_end - 2 * t.span, b.window_end - t.span, NULL) AS p ON true
+        $1, b.window_end - 2 * t.span, b.window_end - t.span, NULL, '{total_runs}') AS p ON true
     WHERE $2 IS NULL OR t.number = analytics_internal.timeframe_number($2)
 $$;
 COMMENT ON FUNCTION analytics_internal.growth_inputs(uuid, text, timestamptz) IS
@@ -909,7 +911,8 @@ AS $$
         SELECT b.user_id, b.agent_id, b.bucket, b.total_runs, b.successful_runs, b.credits_consumed,
                b.total_runs * (sum(b.credits_consumed) OVER on_day / sum(b.total_runs) OVER on_day) - b.credits_consumed AS saved,
                (row_number() OVER (PARTITION BY b.user_id, b.agent_id ORDER BY b.bucket) = 1)::integer AS first_use
-        FROM analytics_internal.user_usage_buckets($1, NULL, '-infinity', 'infinity', interval '1 day') AS b
+        FROM analytics_internal.user_usage_buckets($1, NULL, '-infinity', 'infinity', interval '1 day',
+            '{total_runs, successful_runs, credits_consumed}') AS b
         WHERE b.total_runs > 0
         WINDOW on_day AS (PARTITION BY b.agent_id, b.bucket)
     ), days AS (

@@ -177,10 +177,10 @@ COMMENT ON FUNCTION analytics_internal.default_lifecycle_guards() IS 'Guards of 
 COMMENT ON FUNCTION analytics_internal.lifecycle_metrics() IS 'Vocabulary of guards with how each is compared: >=, <=, or NULL where there is no threshold.';
 COMMENT ON FUNCTION analytics_internal.validate_lifecycle(uuid) IS
     'Raises 23514 when a state of a workspace cannot be reached from draft or cannot be left and is not terminal, 23503 when an agent is in a state that is not there.';
-COMMENT ON FUNCTION analytics_internal.replace_lifecycle(uuid, jsonb) IS
+COMMENT ON FUNCTION analytics_internal.replace_lifecycle(uuid, text) IS
     'Checks that the caller is an owner of the workspace, then replaces its rules as the owner of the tables.';
 ALTER FUNCTION analytics_internal.validate_lifecycle(uuid) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION analytics_internal.replace_lifecycle(uuid, jsonb) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION analytics_internal.replace_lifecycle(uuid, text) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION analytics_internal.check_dependencies(uuid) SET search_path = pg_catalog, pg_temp;
 
 CREATE FUNCTION analytics_internal.register_lifecycle() RETURNS trigger
@@ -381,7 +381,7 @@ BEGIN
         PERFORM analytics_internal.refuse_argument('rules', left($2::text, 100), 'it is not an object of states and transitions',
             'Change what analytics.lifecycle_config() gives; NULL brings the default rules back.');
     END IF;
-    PERFORM analytics_internal.replace_lifecycle($1, $2);
+    PERFORM analytics_internal.replace_lifecycle($1, $2::text);
 END
 $$;
 COMMENT ON FUNCTION analytics.configure_lifecycle(uuid, jsonb) IS
@@ -430,7 +430,9 @@ AS $$
     SELECT b.agent_id, b.total_runs, b.successful_runs + b.failed_runs + b.timeout_runs + b.cancelled_runs, b.successful_runs,
            b.failed_runs + b.timeout_runs, analytics.approx_percentile(0.95, b.runtime_sketch), b.credits_consumed,
            b.sum_ratings::double precision / nullif(b.total_ratings, 0), analytics.approx_distinct(b.users_sketch), b.last_run_at
-    FROM analytics_internal.agent_performance_buckets($1, $2, $3, $4) AS b
+    FROM analytics_internal.agent_performance_buckets($1, $2, $3, $4, NULL,
+        '{total_runs, successful_runs, failed_runs, timeout_runs, cancelled_runs, runtime_sketch, credits_consumed, total_ratings,
+          sum_ratings, users_sketch, last_run_at}') AS b
     WHERE b.total_runs > 0
 $$;
 COMMENT ON FUNCTION analytics_internal.run_measures(uuid, uuid, timestamptz, timestamptz) IS
@@ -476,7 +478,8 @@ BEGIN
         SELECT t.timeframe, x.agent_id, sum(x.total_errors - x.recovered_errors) AS errors
         FROM (SELECT DISTINCT w.timeframe FROM wanted AS w WHERE w.metric = 'open_critical_errors') AS t
         CROSS JOIN LATERAL analytics.window_bounds(t.timeframe) AS b
-        CROSS JOIN LATERAL analytics_internal.error_summary_buckets($1, $2, b.window_start, b.window_end) AS x
+        CROSS JOIN LATERAL analytics_internal.error_summary_buckets($1, $2, b.window_start, b.window_end, NULL,
+            '{total_errors, recovered_errors}') AS x
         WHERE x.error_severity = 'critical'
         GROUP BY t.timeframe, x.agent_id
     ), healthy AS MATERIALIZED (
@@ -1373,7 +1376,8 @@ BEGIN
         FROM agents AS a JOIN now_measures AS m ON m.agent_id = a.agent_id GROUP BY a.lifecycle_state
     ), critical AS MATERIALIZED (
         SELECT x.agent_id, sum(x.total_errors - x.recovered_errors)::double precision AS errors
-        FROM analytics_internal.error_summary_buckets($1, $2, recent.window_start, recent.window_end) AS x
+        FROM analytics_internal.error_summary_buckets($1, $2, recent.window_start, recent.window_end, NULL,
+            '{total_errors, recovered_errors}') AS x
         WHERE x.error_severity = 'critical' GROUP BY x.agent_id
     )
     SELECT a.agent_id, a.name, a.lifecycle_state, h.score, h.performance, h.reliability, h.usage, h.maintenance, h.cost,

@@ -40,10 +40,11 @@ BEGIN
     ), before AS MATERIALIZED (
         SELECT m.*, m.total_runs - m.running_runs - m.queued_runs AS finished_runs,
                analytics.approx_percentile(0.95, m.runtime_sketch) AS p95
-        FROM analytics_internal.agent_performance_buckets($1, $2, earlier, $3) AS m
+        FROM analytics_internal.agent_performance_buckets($1, $2, earlier, $3, NULL,
+            '{total_runs, running_runs, queued_runs, successful_runs, runtime_sketch, credits_consumed, sum_ratings, total_ratings}') AS m
     ), workspace AS (
         SELECT (m.credits_consumed / nullif(m.total_runs, 0))::double precision AS credits_per_run
-        FROM analytics_internal.execution_metrics_buckets($1, $3, $4) AS m
+        FROM analytics_internal.execution_metrics_buckets($1, $3, $4, NULL, '{total_runs, credits_consumed}') AS m
     ), errors AS (
         SELECT e.agent_id, sum(e.total_errors) AS total, sum(e.total_errors) FILTER (WHERE e.error_severity = 'critical') AS critical,
                sum(e.recovered_errors) AS recovered, sum(e.recovery_attempts) AS attempts,
@@ -53,14 +54,15 @@ BEGIN
                sum(e.total_errors) FILTER (WHERE e.error_category = 'network') AS network,
                sum(e.total_errors) FILTER (WHERE e.error_category = 'model_error') AS model,
                sum(e.total_errors) FILTER (WHERE e.error_category = 'resource') AS resource
-        FROM analytics_internal.error_summary_buckets($1, $2, $3, $4) AS e
+        FROM analytics_internal.error_summary_buckets($1, $2, $3, $4, NULL,
+            '{total_errors, recovered_errors, recovery_attempts}') AS e
         GROUP BY e.agent_id
     ), timeouts AS (
         SELECT DISTINCT ON (n.agent_id) n.agent_id, h.hour, h.runs, n.timeout_runs
         FROM now_ AS n
         CROSS JOIN LATERAL (
             SELECT extract(hour FROM m.bucket AT TIME ZONE 'UTC') AS hour, sum(m.timeout_runs) AS runs
-            FROM analytics_internal.agent_performance_buckets($1, n.agent_id, $3, $4, '1 hour') AS m
+            FROM analytics_internal.agent_performance_buckets($1, n.agent_id, $3, $4, '1 hour', '{timeout_runs}') AS m
             GROUP BY 1
         ) AS h
         WHERE n.timeout_runs >= 10
@@ -68,7 +70,8 @@ BEGIN
     ), models AS MATERIALIZED (
         SELECT u.agent_id, u.model_name, sum(u.finished_calls)::bigint AS finished, sum(u.successful_calls)::bigint AS successes,
                sum(u.credits_consumed) AS credits
-        FROM analytics_internal.agent_model_usage_buckets($1, $2, $3, $4) AS u
+        FROM analytics_internal.agent_model_usage_buckets($1, $2, $3, $4, NULL,
+            '{finished_calls, successful_calls, credits_consumed}') AS u
         GROUP BY u.agent_id, u.model_name
     ), cheapest AS (
         -- The model whose success costs least, against all others of the agent together.

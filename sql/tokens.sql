@@ -44,7 +44,7 @@ BEGIN
         issues = excluded.issues, members_only = excluded.members_only,
         created_by = excluded.created_by, created_at = excluded.created_at;
     PERFORM analytics_internal.record_audit('set_token_key', target => $1, detail => jsonb_build_object(
-        'algorithm', $2, 'key_id', $6, 'issuer', $7, 'audience', $8, 'issues', coalesce($9, false)));
+        'algorithm', $2, 'key_id', $6, 'issuer', $7, 'audience', $8, 'issues', coalesce($9, false))::text);
 END
 $$;
 COMMENT ON FUNCTION analytics.set_token_key(text, text, text, text, jsonb, text, text, text, boolean, boolean) IS
@@ -133,7 +133,7 @@ BEGIN
     IF application.oid IS NOT NULL THEN
         PERFORM analytics_internal.regrant($1);
     END IF;
-    PERFORM analytics_internal.record_audit('allow_tokens', target => $1, detail => jsonb_build_object('level', $2));
+    PERFORM analytics_internal.record_audit('allow_tokens', target => $1, detail => jsonb_build_object('level', $2)::text);
 END
 $$;
 COMMENT ON FUNCTION analytics.allow_tokens(text, text) IS

@@ -81,6 +81,17 @@ AS $$
 #variable_conflict use_column
 DECLARE
     metric_kind text := (SELECT m.kind FROM analytics.trend_metrics() AS m WHERE m.metric = $2);
+    needed constant text[] := CASE
+        WHEN $2 = 'runs' THEN '{total_runs}'
+        WHEN $2 = 'failed_runs' THEN '{failed_runs, timeout_runs}'
+        WHEN $2 IN ('success_rate', 'failure_rate') THEN '{successful_runs, failed_runs, timeout_runs, cancelled_runs}'
+        WHEN $2 IN ('avg_runtime', 'p50_runtime', 'p95_runtime') THEN '{runtime_sketch}'
+        WHEN $2 = 'credits' THEN '{credits_consumed}'
+        WHEN $2 = 'tokens' THEN '{tokens_used}'
+        WHEN $2 = 'errors' THEN '{total_errors}'
+        WHEN $2 = 'active_users' THEN '{users_sketch}'
+        WHEN $2 = 'avg_rating' THEN '{sum_ratings, total_ratings}'
+        WHEN $2 = 'queue_latency' THEN '{queue_latency_sketch}' END;
 BEGIN
     PERFORM analytics_internal.require_workspace($1);
     IF $6 IS NOT NULL THEN
@@ -125,7 +136,7 @@ BEGIN
                    WHEN 'avg_rating'    THEN b.sum_ratings::double precision / nullif(b.total_ratings, 0)
                    WHEN 'queue_latency' THEN analytics.approx_percentile(0.5, b.queue_latency_sketch)
                END::double precision AS value
-        FROM analytics_internal.execution_metrics_buckets($1, $3, $4, $5) AS b
+        FROM analytics_internal.execution_metrics_buckets($1, $3, $4, $5, needed) AS b
         WHERE $6 IS NULL AND $7 IS NULL AND $8 IS NULL
         UNION ALL
         SELECT b.bucket,
@@ -143,7 +154,7 @@ BEGIN
                    WHEN 'active_users' THEN analytics.approx_distinct(b.users_sketch)
                    WHEN 'avg_rating'   THEN b.sum_ratings::double precision / nullif(b.total_ratings, 0)
                END::double precision
-        FROM analytics_internal.agent_performance_buckets($1, $6, $3, $4, $5) AS b
+        FROM analytics_internal.agent_performance_buckets($1, $6, $3, $4, $5, needed) AS b
         WHERE $6 IS NOT NULL AND $7 IS NULL AND $8 IS NULL
         UNION ALL
         SELECT b.bucket,

@@ -1,43 +1,14 @@
 -- Workspaces: what they did, who was active in them, and how well they are.
 
--- Merging what an agent did for a month, only to see that it did anything, would cost most of a dashboard.
 CREATE FUNCTION analytics_internal.active_agents(workspace_id uuid, from_time timestamptz, to_time timestamptz) RETURNS bigint
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+LANGUAGE sql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
-SET jit = off
 AS $$
-#variable_conflict use_column
-DECLARE
-    -- Before it, there are rollups at most, which outlive their runs.
-    oldest timestamptz;
-BEGIN
-    PERFORM analytics_internal.require_workspace($1);
-    SELECT min(r.started_at) INTO oldest FROM analytics.agent_runs AS r WHERE r.workspace_id = $1;
-    oldest := least(coalesce(oldest, $3), $3);
-    RETURN (
-        SELECT count(*) FROM (
-            SELECT k.agent_id
-            FROM (SELECT a.agent_id FROM analytics_internal.known_agents($1) AS a
-                  -- Those that were deleted, while their runs stay.
-                  UNION SELECT d.agent_id FROM analytics.agent_performance_daily AS d
-                  WHERE d.workspace_id = $1 AND d.bucket > $2 - interval '24 hours' AND d.bucket < $3) AS k
-            -- LIMIT keeps the planner from reading all runs of the window at once instead.
-            CROSS JOIN LATERAL (
-                SELECT FROM analytics.agent_runs AS r
-                WHERE r.workspace_id = $1 AND r.agent_id = k.agent_id AND r.started_at >= $2 AND r.started_at < $3
-                LIMIT 1
-            ) AS any_run
-            UNION
-            SELECT p.agent_id
-            FROM (SELECT WHERE $2 < oldest) AS beyond
-            CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, $2, oldest) AS p
-            WHERE p.total_runs > 0
-        ) AS active);
-END
+    SELECT coalesce(sum(p.agents), 0)::bigint
+    FROM analytics_internal.agent_performance_buckets($1, NULL, $2, $3, NULL, '{agents}', by_agent => false) AS p
 $$;
 COMMENT ON FUNCTION analytics_internal.active_agents(uuid, timestamptz, timestamptz) IS
-    'Number of agents of a workspace with a run in a window, by a look into the index of runs for each agent; from rollups before the oldest run that is kept. Errors: 22023 unknown workspace.';
+    'Number of agents of a workspace with a run in a window. Errors: 22023 unknown workspace.';
 
 CREATE FUNCTION analytics.list_workspaces(timeframe text DEFAULT '30d',
                                           from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
@@ -314,33 +285,31 @@ BEGIN
     SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $5, $6);
     zone := analytics_internal.zone_of($1, $4);
     SELECT * INTO bounds FROM analytics_internal.series_window($1, bounds.window_start, bounds.window_end);
-    -- As in execution_series().
-    SELECT CASE WHEN $3 <> 'hour' AND bool_and(extract(epoch FROM s.bucket_start) % 86400 = 0) THEN interval '24 hours'
-                WHEN bool_and(extract(epoch FROM s.bucket_start) % 3600 = 0) THEN interval '1 hour' END
+    -- Agents of several steps cannot be added up: a step must be a bucket, or each bucket is asked for.
+    SELECT CASE WHEN $3 = 'day' AND bool_and(extract(epoch FROM s.bucket_start) % 86400 = 0) THEN interval '24 hours'
+                WHEN $3 = 'hour' AND bool_and(extract(epoch FROM s.bucket_start) % 3600 = 0) THEN interval '1 hour' END
     INTO step
     FROM analytics_internal.series_spans($3, zone, bounds.window_start, bounds.window_end) AS s;
     RETURN QUERY
     WITH series AS MATERIALIZED (
         SELECT * FROM analytics_internal.execution_series($1, $3, zone, bounds.window_start, bounds.window_end)
     ), active AS (
-        SELECT date_trunc($3, m.bucket, zone) AS bucket_start, m.agent_id
+        SELECT date_trunc($3, m.bucket, zone) AS bucket_start, m.agents
         FROM (SELECT WHERE step IS NOT NULL) AS aligned
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, step) AS m
-        WHERE m.total_runs > 0
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, step,
+            '{agents}', by_agent => false) AS m
         UNION ALL
-        SELECT s.bucket_start, m.agent_id
+        SELECT s.bucket_start, m.agents
         FROM (SELECT WHERE step IS NULL) AS unaligned
         CROSS JOIN series AS s
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.span_start, s.span_end) AS m
-        WHERE m.total_runs > 0
-    ), agents AS (
-        SELECT a.bucket_start, count(DISTINCT a.agent_id) AS number FROM active AS a GROUP BY a.bucket_start
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.span_start, s.span_end, NULL,
+            '{agents}', by_agent => false) AS m
     )
-    SELECT s.bucket_start, coalesce(a.number, 0), coalesce(analytics.approx_distinct(s.users_sketch), 0), s.total_runs,
+    SELECT s.bucket_start, coalesce(a.agents, 0), coalesce(analytics.approx_distinct(s.users_sketch), 0), s.total_runs,
            s.successful_runs::double precision / nullif(s.total_runs - s.running_runs - s.queued_runs, 0),
            s.credits_consumed, s.tokens_used, s.total_errors
     FROM series AS s
-    LEFT JOIN agents AS a USING (bucket_start)
+    LEFT JOIN active AS a USING (bucket_start)
     ORDER BY s.place;
 END
 $$;
@@ -379,14 +348,11 @@ BEGIN
     END IF;
     SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $4, $5);
     RETURN QUERY
-    SELECT m.user_id, sum(m.total_runs)::bigint, sum(m.successful_runs)::bigint, sum(m.failed_runs)::bigint,
-           (sum(m.successful_runs) / nullif(sum(m.finished_runs), 0))::double precision,
-           analytics.mean(analytics.rollup(m.runtime_stats)), sum(m.credits_consumed), sum(m.tokens_used),
-           count(*) FILTER (WHERE m.total_runs > 0),
-           (sum(m.sum_ratings) / nullif(sum(m.total_ratings), 0))::double precision, min(m.first_run_at), max(m.last_run_at)
-    FROM analytics_internal.user_usage_buckets($1, NULL, bounds.window_start, bounds.window_end) AS m
-    GROUP BY m.user_id
-    ORDER BY sum(m.total_runs) DESC, m.user_id
+    SELECT m.user_id, m.total_runs, m.successful_runs, m.failed_runs, m.successful_runs::double precision / nullif(m.finished_runs, 0),
+           analytics.mean(m.runtime_stats), m.credits_consumed, m.tokens_used, m.agents,
+           m.sum_ratings::double precision / nullif(m.total_ratings, 0), m.first_run_at, m.last_run_at
+    FROM analytics_internal.user_usage_buckets($1, NULL, bounds.window_start, bounds.window_end, by_agent => false) AS m
+    ORDER BY m.total_runs DESC, m.user_id
     LIMIT $3;
 END
 $$;
@@ -422,7 +388,8 @@ BEGIN
             FROM (
                 SELECT p.agent_id, k.name, p.total_runs, p.credits_consumed,
                        p.successful_runs::double precision / nullif(p.total_runs - p.running_runs - p.queued_runs, 0) AS success_rate
-                FROM analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end) AS p
+                FROM analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, NULL,
+                    '{total_runs, successful_runs, running_runs, queued_runs, credits_consumed}') AS p
                 JOIN analytics_internal.known_agents($1) AS k USING (agent_id)
                 WHERE p.total_runs > 0
                 ORDER BY p.total_runs DESC, p.agent_id LIMIT 5
@@ -434,7 +401,8 @@ BEGIN
                        'recovery_rate', e.recovered::double precision / e.total) ORDER BY e.total DESC, e.error_category), '[]')
             FROM (
                 SELECT b.error_category, sum(b.total_errors)::bigint AS total, sum(b.recovered_errors)::bigint AS recovered
-                FROM analytics_internal.error_summary_buckets($1, NULL, bounds.window_start, bounds.window_end) AS b
+                FROM analytics_internal.error_summary_buckets($1, NULL, bounds.window_start, bounds.window_end, NULL,
+                    '{total_errors, recovered_errors}', by_agent => false) AS b
                 GROUP BY b.error_category
             ) AS e WHERE e.total > 0));
 END

@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
-use crate::errors::raise;
+use crate::errors::{given, raise};
 use crate::roles::as_role;
 use crate::workspaces::require_workspace;
 pub use ::tokens::Level;
@@ -71,7 +71,11 @@ pub fn common_level() -> Option<Level> {
 }
 
 #[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
-pub fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
+fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: Option<&str>) {
+    require_at_least(workspace_id, given(minimum_level, "minimum_level"));
+}
+
+pub fn require_at_least(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
     let minimum = known_level(minimum_level);
     require_workspace(workspace_id);
     if passes_row_security() {
@@ -91,12 +95,14 @@ pub fn require_level(workspace_id: Option<pgrx::Uuid>, minimum_level: &str) {
 /// Writes a membership with the rights of the tables' owner, for a caller who is an owner of the workspace.
 #[pg_extern(schema = "analytics_internal")]
 fn change_member(
-    workspace_id: pgrx::Uuid,
-    database_role: &str,
+    workspace_id: Option<pgrx::Uuid>,
+    database_role: Option<&str>,
     access_level: Option<&str>,
     user_id: Option<pgrx::Uuid>,
 ) {
-    require_level(Some(workspace_id), "owner");
+    let workspace_id = given(workspace_id, "workspace_id");
+    let database_role = given(database_role, "database_role");
+    require_at_least(Some(workspace_id), "owner");
     let arguments = [
         workspace_id.into(),
         database_role.into(),

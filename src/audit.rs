@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use pgrx::{JsonB, PgLogLevel, function_name};
 use serde_json::{Value, json};
 
-use crate::errors::raise;
+use crate::errors::{given, raise};
 use crate::roles::{as_role, with_setting};
 use crate::setup::{relation_owner, table_named};
 use crate::sql_functions;
@@ -133,18 +133,24 @@ fn owner() -> pg_sys::Oid {
     unsafe { relation_owner(table_named(c"analytics", c"audit_log")) }
 }
 
-/// For SQL functions of ours that run as the owner of the tables.
-#[pg_extern(schema = "analytics_internal", volatile, parallel_unsafe)]
-fn record_audit(
-    action: &str,
+/// For SQL functions of ours that run as the owner of the tables. Its symbol tells it from that of 0.1.0, whose detail was
+/// jsonb.
+#[pg_extern(
+    schema = "analytics_internal",
+    name = "record_audit",
+    volatile,
+    parallel_unsafe
+)]
+fn record_audit_text(
+    action: Option<&str>,
     workspace_id: default!(Option<pgrx::Uuid>, "NULL"),
     target: default!(Option<&str>, "NULL"),
-    detail: default!(Option<JsonB>, "NULL"),
-    refused: default!(bool, "false"),
+    detail: default!(Option<&str>, "NULL"),
+    refused: default!(Option<bool>, "false"),
 ) {
     record(&Entry {
-        action,
-        outcome: if refused {
+        action: given(action, "action"),
+        outcome: if refused == Some(true) {
             Outcome::Refused
         } else {
             Outcome::Success
@@ -152,8 +158,13 @@ fn record_audit(
         workspace_id,
         target,
         user_id: None,
-        detail: detail.map_or(Value::Null, |detail| detail.0),
+        detail: detail.map_or(Value::Null, document),
     });
+}
+
+/// What is no JSON that this library can read, too deep for example, stays what it is: text.
+fn document(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 thread_local! {

@@ -12,6 +12,18 @@ pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: impl Into<S
     unreachable!("reporting at ERROR does not return")
 }
 
+/// An argument that must be given; other arguments of its function may be NULL.
+pub fn given<T>(value: Option<T>, argument: &str) -> T {
+    match value {
+        Some(value) => value,
+        None => raise(
+            PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            format!("{argument} NULL is not allowed: it must be given"),
+            "Give a value that is not NULL.",
+        ),
+    }
+}
+
 /// Fails a CHECK constraint: the last operand of an OR, so that it costs nothing while the constraint holds.
 /// Volatile, because the planner would call an immutable function with constant arguments at once.
 #[pg_extern(schema = "analytics_internal", volatile, strict, parallel_safe)]
@@ -30,11 +42,18 @@ pub fn raise_check_violation(column: &str, value: &str, problem: &str, hint: &st
 
 /// Fails a call whose argument is not acceptable. Volatile for the same reason.
 #[pg_extern(schema = "analytics_internal", volatile, parallel_safe)]
-fn refuse_argument(argument: &str, value: Option<&str>, problem: &str, hint: &str) -> bool {
+fn refuse_argument(
+    argument: Option<&str>,
+    value: Option<&str>,
+    problem: Option<&str>,
+    hint: Option<&str>,
+) -> bool {
+    let argument = argument.unwrap_or("an argument");
+    let problem = problem.unwrap_or("it cannot be used");
     let value = value.map_or_else(|| "NULL".to_owned(), |value| format!("\"{value}\""));
     raise(
         PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         format!("{argument} {value} is not allowed: {problem}"),
-        hint,
+        hint.unwrap_or("Read the comment of the function."),
     )
 }

@@ -151,6 +151,26 @@ impl Call {
             .and_then(|datum| unsafe { Interval::from_datum(datum, false) })
     }
 
+    /// How many arguments the SQL declares: fewer where it is that of an older version.
+    pub fn count(self) -> usize {
+        // SAFETY: the call information is valid.
+        usize::try_from(unsafe { (*self.0).nargs }).unwrap_or(0)
+    }
+
+    /// A `boolean` argument.
+    pub fn bool(self, index: usize) -> Option<bool> {
+        // SAFETY: the SQL declares such arguments as boolean.
+        self.datum(index)
+            .and_then(|datum| unsafe { bool::from_datum(datum, false) })
+    }
+
+    /// A `text[]` argument.
+    pub fn texts(self, index: usize) -> Option<Vec<Option<String>>> {
+        // SAFETY: the SQL declares such arguments as text[].
+        self.datum(index)
+            .and_then(|datum| unsafe { Vec::<Option<String>>::from_datum(datum, false) })
+    }
+
     /// Where the rows of a function that returns a set go; they have the types that its SQL declares.
     pub fn rows(self) -> Rows {
         // SAFETY: Postgres calls such a function with a place for its result, and raises an error where it did not.

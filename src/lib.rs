@@ -30,6 +30,7 @@ mod setup;
 mod subtransaction;
 mod tokens;
 mod trends;
+mod upgrade;
 mod workspaces;
 
 ::pgrx::pg_module_magic!(name, version);
@@ -171,7 +172,11 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/audit.sql",
     name = "audit_sql",
-    requires = ["setup_sql", audit::record_audit, audit::cleanup_audit_log]
+    requires = [
+        "setup_sql",
+        audit::record_audit_text,
+        audit::cleanup_audit_log
+    ]
 );
 extension_sql_file!(
     "../sql/tokens.sql",
@@ -225,7 +230,7 @@ extension_sql_file!(
         lifecycle::analysis::health_of,
         lifecycle::analysis::check_dependencies,
         lifecycle::rules::validate_lifecycle,
-        lifecycle::rules::replace_lifecycle,
+        lifecycle::rules::replace_lifecycle_text,
         lifecycle::rules::default_lifecycle_states,
         lifecycle::rules::default_lifecycle_transitions,
         lifecycle::rules::default_lifecycle_guards,

@@ -145,18 +145,39 @@ class Question:
     def finite_keys(self) -> str:
         return ", ".join([*self.keys[:-1], "nullif(bucket, 'infinity') AS bucket"])
 
-    def both(self) -> str:
-        """The raw question and the read, in one statement and hence in one snapshot."""
+    def call(self, *more: str) -> str:
         agent = "%(agent)s::uuid, " if self.per_agent else ""
-        keys = ", ".join(self.keys)
-        call = (
-            f"analytics_internal.{self.name}_buckets(%(ws)s::uuid, {agent}%(from)s::timestamptz, %(to)s::timestamptz,"
-            " %(step)s::interval)"
-        )
+        window = "%(from)s::timestamptz, %(to)s::timestamptz, %(step)s::interval"
+        return f"analytics_internal.{self.name}_buckets({', '.join([f'%(ws)s::uuid, {agent}{window}', *more])})"
+
+    def both(self, columns: list[str]) -> str:
+        """The raw question and the read, in one statement and hence in one snapshot."""
+        keys, wanted = ", ".join(self.keys), "columns => '{" + ",".join(columns) + "}'"
+        call = self.call() if columns == self.columns else self.call(wanted)
         return (
-            f"SELECT 'raw', {self.finite_keys()}, {self.select(self.columns, True)} FROM ({self.raw}) AS q"
-            f" UNION ALL SELECT 'read', {keys}, {self.select(self.columns, False)} FROM {call} AS q"
+            f"SELECT 'raw', {self.finite_keys()}, {self.select(columns, True)} FROM ({self.raw}) AS q"
+            f" UNION ALL SELECT 'read', {keys}, {self.select(columns, False)} FROM {call} AS q"
         )
+
+    def of_all_agents(self) -> str:
+        """The read of each agent, put together here, and the read of all of them as one."""
+        keys = ", ".join(self.keys[1:])
+        sums = ", ".join(f"{self.merged(name)} AS {name}" for name in self.columns)
+        agents = f"count(DISTINCT agent_id) FILTER (WHERE {self.columns[0]} > 0)"
+        return (
+            f"SELECT 'raw', {keys}, {self.select(self.columns, False)}, agents FROM (SELECT {keys}, {sums}, {agents} AS agents"
+            f" FROM {self.call()} AS q GROUP BY {keys}) AS q"
+            f" UNION ALL SELECT 'read', {keys}, {self.select(self.columns, False)}, agents"
+            f" FROM {self.call('by_agent => false')} AS q"
+        )
+
+    @staticmethod
+    def merged(name: str) -> str:
+        if name.endswith(("sketch", "stats")):
+            return f"analytics.rollup({name})"
+        if name.startswith(("first_", "last_", "max_")):
+            return f"{'min' if name.startswith('first_') else 'max'}({name})"
+        return f"sum({name})"
 
     def stored(self, table: str) -> str:
         keys, columns = ", ".join(self.keys), self.columns + self.derived
@@ -284,13 +305,17 @@ ROLLUPS = [question.name for question in QUESTIONS]
 TABLES = [table for question in QUESTIONS for table in question.levels]
 ALWAYS = {"from": "-infinity", "to": "infinity"}
 
-# list_agents, as it was before there were rollups; percentiles are exact of up to 250 values.
+# list_agents, as it was before there were rollups; percentiles are exact of up to 250 values. As a replica, a server
+# registers no agents: they come from where the runs come from.
 LISTED = """
+    WITH known_agents AS (SELECT workspace_id, agent_id FROM analytics.agents
+        UNION ALL SELECT workspace_id, agent_id FROM analytics_internal.agent_discoveries)
     SELECT agent_id, count(*), count(*) FILTER (WHERE status = 'completed'),
            CASE WHEN count(*) <= 250 THEN percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY runtime_seconds) END,
            sum(credits_consumed),
            count(DISTINCT user_id), sum(user_rating)::float8 / nullif(count(user_rating), 0), max(started_at)
-    FROM oracle.runs WHERE workspace_id = %s GROUP BY 1 ORDER BY 1"""
+    FROM oracle.runs AS r WHERE workspace_id = %s AND (workspace_id, agent_id) IN
+        (TABLE known_agents) GROUP BY 1 ORDER BY 1"""
 LIST = """
     SELECT agent_id, total_runs, successful_runs,
            CASE WHEN p50_runtime_seconds IS NOT NULL AND total_runs <= 250 THEN ARRAY[p50_runtime_seconds, p95_runtime_seconds] END,
@@ -383,9 +408,16 @@ class Oracle:
         step = parameters["step"]
         if step is not None and "minute" in step and self.final is not None:
             parameters["from"] = max(parameters["from"].replace("-infinity", ""), self.final.isoformat())
-        rows = connection.execute(question.both(), parameters).fetchall()
-        names = question.keys + question.columns
+        columns = question.columns
+        if self.rng.random() < 0.3:
+            columns = self.rng.sample(columns, self.rng.randrange(1, len(columns)))
+        rows = connection.execute(question.both(columns), parameters).fetchall()
+        names = question.keys + columns
         self.compared += compare(rows, names, len(question.keys), (what, question.name, parameters))
+        if question.per_agent and self.rng.random() < 0.3:
+            rows = connection.execute(question.of_all_agents(), parameters).fetchall()
+            names = [*question.keys[1:], *question.columns, "agents"]
+            self.compared += compare(rows, names, len(question.keys) - 1, (what, question.name, "all", parameters))
 
     def check(self, connection: psycopg.Connection, what: object, rollups: int = 2) -> None:
         """One random question to some of the rollups, about one of the workspaces."""
@@ -404,7 +436,9 @@ class Oracle:
                 for step in question.steps[:2]:
                     self.ask(connection, question, what, ws=workspace, agent=None, step=step, **ALWAYS)
             expected = connection.execute(LISTED, [workspace]).fetchall()
-            assert connection.execute(LIST, [workspace]).fetchall() == expected, what
+            listed = connection.execute(LIST, [workspace]).fetchall()
+            missing = [row for row in expected if row not in listed]
+            assert listed == expected, (what, workspace, missing, [row for row in listed if row not in expected])
 
     def check_tables(self, connection: psycopg.Connection) -> None:
         """Once all is refreshed, the tables hold what raw rows give, columns for people included."""

@@ -14,22 +14,6 @@ SELECT agent_id, name AS agent_name FROM analytics.list_agents(:'workspace_id', 
 \echo
 \echo '== The agents of' :workspace_name
 \echo
-WITH days AS (
-    SELECT generate_series(date_bin('1 day', now(), 'epoch') - interval '28 days',
-                           date_bin('1 day', now(), 'epoch') - interval '1 day', interval '1 day') AS day
-), counts AS (
-    SELECT a.agent_id, d.day, count(r.run_id) AS runs
-    FROM analytics.agents AS a
-    CROSS JOIN days AS d
-    LEFT JOIN analytics.agent_runs AS r
-        ON r.workspace_id = a.workspace_id AND r.agent_id = a.agent_id
-        AND r.started_at >= d.day AND r.started_at < d.day + interval '1 day'
-    WHERE a.workspace_id = :'workspace_id'
-    GROUP BY 1, 2
-), lines AS (
-    SELECT agent_id, analytics.sparkline(array_agg(nullif(runs, 0)::float8 ORDER BY day)) AS line
-    FROM counts GROUP BY 1
-)
 SELECT
     l.name                                     AS agent,
     l.lifecycle_state                          AS state,
@@ -39,43 +23,62 @@ SELECT
     round(l.p95_runtime_seconds::numeric, 1)   AS "p95 s",
     round(l.credits_consumed, 1)               AS credits,
     round(l.avg_rating::numeric, 2)            AS rating,
-    d.line                                     AS "runs a day, four weeks"
+    d.line                                     AS "runs a day, 30 days"
 FROM analytics.list_agents(:'workspace_id', '90d') AS l
-LEFT JOIN lines AS d USING (agent_id)
+CROSS JOIN LATERAL (
+    SELECT analytics.sparkline(array_agg(nullif(s.total_runs, 0)::float8 ORDER BY s.bucket_start)) AS line
+    FROM analytics.agent_timeseries(:'workspace_id', l.agent_id, '30d', time_zone => 'UTC') AS s
+) AS d
 ORDER BY l.total_runs DESC;
 
 \echo
-\echo '== Where the agents of all workspaces are in their lifecycle'
+\echo '== Leaderboard: rank_agents(...) by what their runs prove of their success rate, 90 days'
 \echo
-SELECT lifecycle_state AS state, count(*) AS agents, string_agg(name, ', ' ORDER BY name) AS names
-FROM analytics.agents
-GROUP BY 1
-ORDER BY array_position(
-    ARRAY['draft', 'testing', 'staging', 'production', 'paused', 'deprecated', 'archived'], lifecycle_state);
+SELECT
+    b.rank, b.agent_name AS agent, coalesce(b.badge, '') AS badge, round(b.score::numeric, 4) AS score,
+    round(100 * b.success_rate::numeric, 1) AS "success %", b.total_runs AS runs,
+    e.rank AS "rank by efficiency"
+FROM analytics.rank_agents(:'workspace_id', '90d', 'success_rate') AS b
+LEFT JOIN analytics.rank_agents(:'workspace_id', '90d', 'efficiency') AS e USING (agent_id)
+ORDER BY b.rank, b.agent_name;
 
 \echo
-\echo '== Days of an agent on which failures stand out: more than five deviations above its own mean'
+\echo '== Lifecycle: where the agents of all workspaces are, and how well those of' :workspace_name 'are'
 \echo
-WITH days AS (
-    SELECT
-        workspace_id, agent_id, date_bin('1 day', started_at, 'epoch') AS day, count(*) AS finished,
-        avg((status IN ('failed', 'timeout'))::integer) AS failure_rate
-    FROM analytics.agent_runs
-    WHERE status NOT IN ('queued', 'running')
-    GROUP BY 1, 2, 3
-), typical AS (
-    SELECT workspace_id, agent_id, avg(failure_rate) AS failure_rate FROM days GROUP BY 1, 2
-)
+SELECT a.lifecycle_state AS state, count(*) AS agents,
+       regexp_replace(string_agg(a.name, ', ' ORDER BY a.name), '^(.{80}[^,]*),.*', '\1, ...') AS names
+FROM analytics.agents AS a
+JOIN analytics.lifecycle_states_of(a.workspace_id) AS s ON s.state = a.lifecycle_state
+GROUP BY a.lifecycle_state
+ORDER BY min(s.place);
+
 SELECT
-    w.name AS workspace, a.name AS agent, to_char(d.day AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
-    d.finished AS runs, round(100 * d.failure_rate, 1) AS "failed %", round(100 * t.failure_rate, 1) AS "usual %"
-FROM days AS d
-JOIN typical AS t USING (workspace_id, agent_id)
-JOIN analytics.workspaces AS w USING (workspace_id)
-JOIN analytics.agents AS a USING (workspace_id, agent_id)
-WHERE d.finished >= 20
-  AND d.failure_rate > t.failure_rate + 5 * sqrt(t.failure_rate * (1 - t.failure_rate) / d.finished)
-ORDER BY d.day, d.failure_rate DESC;
+    h.agent_name AS agent, h.lifecycle_state AS state, round(h.score::numeric) AS "health of 100",
+    round(h.performance::numeric) AS performance, round(h.reliability::numeric) AS reliability,
+    round(h.usage::numeric) AS usage, round(h.cost::numeric) AS cost, left(h.recommendations[1], 60) AS "what to do first"
+FROM analytics.agent_health(:'workspace_id') AS h
+WHERE h.lifecycle_state NOT IN ('deprecated', 'archived')
+ORDER BY h.score, h.agent_name
+LIMIT 5;
+
+\echo
+\echo '== Anomalies: days on which the failure rate of an agent left what its past lets expect, 30 days'
+\echo
+SELECT
+    w.name AS workspace, a.name AS agent, to_char(d.ts AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
+    round(100 * d.value::numeric, 1) AS "failed %", round(100 * d.expected::numeric, 1) AS "expected %", d.severity
+FROM analytics.workspaces AS w
+JOIN analytics.agents AS a USING (workspace_id)
+CROSS JOIN LATERAL analytics.detect_metric_anomalies(w.workspace_id, 'failure_rate', agent_id => a.agent_id, step => '1 day') AS d
+ORDER BY d.ts, w.name, a.name;
+
+\echo
+\echo '== Forecast: runs of' :workspace_name 'on the next three days'
+\echo
+SELECT to_char(f.ts AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, round(f.value::numeric) AS runs,
+       round(f.lower::numeric) || ' to ' || round(f.upper::numeric) AS "95 % of the days lie within"
+FROM analytics.forecast_metric(:'workspace_id', 'runs', 3, '90d', step => '1 day') AS f
+ORDER BY f.ts;
 
 -- An agent's page: one document, read out line by line.
 SELECT agent_id, name AS agent_name FROM analytics.list_agents(:'workspace_id', '30d', 'credits_consumed', max_rows => 1)

@@ -114,7 +114,12 @@ SELECT * FROM analytics_internal.agent_performance_buckets(:ws, NULL, NULL, :to)
 SELECT * FROM analytics_internal.agent_performance_buckets(:ws, NULL, :from, :to, '30 minutes'); \echo :SQLSTATE
 SELECT * FROM analytics_internal.user_usage_buckets(:ws, NULL, :from, :to, '1 month'); \echo :SQLSTATE
 SELECT * FROM analytics_internal.execution_metrics_buckets(:ws, :from, :to, '1 second'); \echo :SQLSTATE
+SELECT * FROM analytics_internal.user_usage_buckets(:ws, NULL, :from, :to, columns => '{total_runs, speed}'); \echo :SQLSTATE
+SELECT * FROM analytics_internal.execution_metrics_buckets(:ws, :from, :to, columns => '{agents}'); \echo :SQLSTATE
 SELECT analytics.rebuild_rollup('everything'); \echo :SQLSTATE
+-- The end of all times
+SELECT count(*) FROM analytics_internal.agent_performance_buckets(:ws, NULL, '294276-12-31 23:59+00', 'infinity');
+SELECT analytics.rebuild_rollup('user_usage', '294276-12-31 23:59+00');
 SELECT * FROM analytics.verify_rollups(0); \echo :SQLSTATE
 SELECT analytics.set_retention('agents', '90 days'); \echo :SQLSTATE
 SELECT analytics.set_retention('agent_runs', '1 hour'); \echo :SQLSTATE

@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use super::subjects::{Column, Columns, Readable, Rows};
 use super::{Named, known_criterion, known_method, known_minimum, refuse, refuse_board};
+use crate::errors::given;
 
 type Standing = (
     i32,
@@ -50,10 +51,10 @@ impl Awarding for WorkspaceCriterion {
 #[allow(clippy::too_many_arguments, clippy::type_complexity)] // the shape is the SQL signature
 fn board_standings(
     board: Option<&str>,
-    timeframes: Column<i32>,
-    entities: Column<pgrx::Uuid>,
-    counts: Column<i64>,
-    amounts: Column<f64>,
+    timeframes: Option<Column<i32>>,
+    entities: Option<Column<pgrx::Uuid>>,
+    counts: Option<Column<i64>>,
+    amounts: Option<Column<f64>>,
     criteria: default!(Option<&str>, "NULL"),
     minimum_runs: default!(Option<i32>, "NULL"),
     ranking: default!(Option<&str>, "'competition'"),
@@ -72,10 +73,10 @@ fn board_standings(
     ),
 > {
     let columns = Columns {
-        timeframes,
-        entities,
-        counts,
-        amounts,
+        timeframes: timeframes.unwrap_or_default(),
+        entities: entities.unwrap_or_default(),
+        counts: counts.unwrap_or_default(),
+        amounts: amounts.unwrap_or_default(),
     };
     let question = Question {
         criteria,
@@ -129,12 +130,12 @@ where
 #[allow(clippy::too_many_arguments, clippy::type_complexity)] // the shape is the SQL signature
 fn board_terms(
     board: Option<&str>,
-    entity_id: pgrx::Uuid,
+    entity_id: Option<pgrx::Uuid>,
     criteria: Option<&str>,
-    timeframes: Column<i32>,
-    entities: Column<pgrx::Uuid>,
-    counts: Column<i64>,
-    amounts: Column<f64>,
+    timeframes: Option<Column<i32>>,
+    entities: Option<Column<pgrx::Uuid>>,
+    counts: Option<Column<i64>>,
+    amounts: Option<Column<f64>>,
 ) -> TableIterator<
     'static,
     (
@@ -145,11 +146,12 @@ fn board_terms(
     ),
 > {
     let columns = Columns {
-        timeframes,
-        entities,
-        counts,
-        amounts,
+        timeframes: timeframes.unwrap_or_default(),
+        entities: entities.unwrap_or_default(),
+        counts: counts.unwrap_or_default(),
+        amounts: amounts.unwrap_or_default(),
     };
+    let entity_id = given(entity_id, "entity_id");
     let terms = match board {
         Some("agent") => terms::<Agent>(&columns, entity_id, criteria),
         Some("user") => terms::<User>(&columns, entity_id, criteria),
@@ -177,9 +179,9 @@ where
 #[pg_extern(immutable, parallel_safe)]
 #[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // what pgrx makes of arrays; the SQL signature
 fn rank_scores(
-    boards: Column<String>,
-    entities: Column<pgrx::Uuid>,
-    scores: Column<f64>,
+    boards: Option<Column<String>>,
+    entities: Option<Column<pgrx::Uuid>>,
+    scores: Option<Column<f64>>,
     ranking: default!(Option<&str>, "'competition'"),
 ) -> TableIterator<
     'static,
@@ -193,6 +195,10 @@ fn rank_scores(
     ),
 > {
     let method = known_method(ranking);
+    // What array_agg() makes of no rows.
+    let boards = boards.unwrap_or_default();
+    let entities = entities.unwrap_or_default();
+    let scores = scores.unwrap_or_default();
     if boards.len() != entities.len() || boards.len() != scores.len() {
         let lengths = format!("{}, {}, {}", boards.len(), entities.len(), scores.len());
         refuse(

@@ -4,6 +4,7 @@
 use pgrx::prelude::*;
 
 use crate::access::{members, passes_row_security, workspaces_of_caller};
+use crate::errors::given;
 use crate::query::read_rows;
 use crate::roles::as_role;
 use crate::workspaces::require_workspace;
@@ -14,8 +15,8 @@ type Known<T> = Option<T>;
 #[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn workspace_board(
-    timeframe: &str,
-    criteria: &str,
+    timeframe: Option<&str>,
+    criteria: Option<&str>,
     ranking: Option<&str>,
 ) -> TableIterator<
     'static,
@@ -32,6 +33,8 @@ fn workspace_board(
         name!(board_size, i64),
     ),
 > {
+    let timeframe = given(timeframe, "timeframe");
+    let criteria = given(criteria, "criteria");
     let sees_all = passes_row_security();
     let own = workspaces_of_caller(Level::Viewer);
     let rows = as_role(members::owner(), || {
@@ -66,8 +69,8 @@ fn workspace_board(
 #[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
 fn explain_workspace(
     workspace_id: Option<pgrx::Uuid>,
-    timeframe: &str,
-    criteria: &str,
+    timeframe: Option<&str>,
+    criteria: Option<&str>,
 ) -> TableIterator<
     'static,
     (
@@ -78,6 +81,8 @@ fn explain_workspace(
     ),
 > {
     require_workspace(workspace_id);
+    let timeframe = given(timeframe, "timeframe");
+    let criteria = given(criteria, "criteria");
     let rows = as_role(members::owner(), || {
         read_rows(
             "SELECT t.step, t.term, t.value, t.meaning \

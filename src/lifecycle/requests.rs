@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 use super::rules::{lock_rules, rules_from};
 use super::transition::{Wish, perform};
 use super::{Actor, owner, raise_argument};
-use crate::access::require_level;
+use crate::access::require_at_least;
 use crate::errors::raise;
 use crate::query::change_rows;
 use crate::roles::as_role;
@@ -32,7 +32,7 @@ fn request_transition(
     reason: Option<&str>,
 ) -> pgrx::Uuid {
     require_agent(workspace_id, agent_id);
-    require_level(workspace_id, "member");
+    require_at_least(workspace_id, "member");
     let (Some(workspace), Some(agent), Some(to)) = (workspace_id, agent_id, to_state) else {
         raise_argument(
             "to_state",
@@ -126,7 +126,7 @@ fn approve_transition(
     let (workspace, id) = arguments(workspace_id, request_id);
     let owner = owner();
     let request = as_role(owner, || lock(workspace, id));
-    require_level(workspace_id, &request.access_level);
+    require_at_least(workspace_id, &request.access_level);
     let actor = Actor::current();
     let same_person = match (request.requested_user, actor.user_id) {
         (Some(asked), Some(approves)) => asked == approves,
@@ -186,7 +186,7 @@ fn reject_transition(
     let actor = Actor::current();
     // Who has asked may take it back; others need the level of the transition.
     if request.requested_by != actor.role {
-        require_level(workspace_id, &request.access_level);
+        require_at_least(workspace_id, &request.access_level);
     }
     as_role(owner, || {
         let approvals = decide(workspace, id, &actor, "rejected", comment);
@@ -200,7 +200,7 @@ fn arguments(
     request_id: Option<pgrx::Uuid>,
 ) -> (pgrx::Uuid, pgrx::Uuid) {
     require_workspace(workspace_id);
-    require_level(workspace_id, "member");
+    require_at_least(workspace_id, "member");
     match (workspace_id, request_id) {
         (Some(workspace), Some(request)) => (workspace, request),
         _ => raise_unknown("NULL"),

@@ -7,7 +7,7 @@ use pgrx::datum::Interval;
 use pgrx::prelude::*;
 
 use super::owner;
-use crate::errors::raise;
+use crate::errors::{given, raise};
 use crate::query::{change_rows, change_rows_kept};
 use crate::roles::as_role;
 
@@ -127,13 +127,18 @@ fn validate_lifecycle(workspace_id: pgrx::Uuid) {
 }
 
 /// Replaces the rules of a workspace as the owner of the tables, for an owner of the workspace.
-#[pg_extern(schema = "analytics_internal")]
-fn replace_lifecycle(workspace_id: pgrx::Uuid, rules: Option<pgrx::JsonB>) {
-    crate::access::require_level(Some(workspace_id), "owner");
+/// Its symbol tells it from that of 0.1.0, whose rules were jsonb.
+#[pg_extern(schema = "analytics_internal", name = "replace_lifecycle")]
+fn replace_lifecycle_text(workspace_id: Option<pgrx::Uuid>, rules: Option<&str>) {
+    let workspace_id = given(workspace_id, "workspace_id");
+    crate::access::require_at_least(Some(workspace_id), "owner");
+    // What this library cannot read, apply_lifecycle() refuses.
+    let document: Option<serde_json::Value> =
+        rules.and_then(|rules| serde_json::from_str(rules).ok());
     let length = |key: &str| {
-        rules
+        document
             .as_ref()
-            .and_then(|rules| rules.0.get(key))
+            .and_then(|document| document.get(key))
             .and_then(|list| list.as_array())
             .map(Vec::len)
     };
@@ -142,7 +147,7 @@ fn replace_lifecycle(workspace_id: pgrx::Uuid, rules: Option<pgrx::JsonB>) {
     as_role(owner(), || {
         lock_rules(workspace_id, true);
         change_rows(
-            "SELECT analytics_internal.apply_lifecycle($1, $2)",
+            "SELECT analytics_internal.apply_lifecycle($1, $2::jsonb)",
             &[workspace_id.into(), rules.into()],
             |_| (),
         );

@@ -11,7 +11,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::{or_raise, raise_argument};
-use crate::errors::raise;
+use crate::errors::{given, raise};
 use crate::fmgr::{Call, current_context, place_state};
 use crate::percentiles::stored::rest_of;
 use crate::pgvec::PgVec;
@@ -311,7 +311,7 @@ sql_functions! {
 /// Rows of `state_timeline` of a summary given by its bytes; the SQL casts.
 #[pg_extern(schema = "analytics_internal", immutable, parallel_safe)]
 fn state_rows(
-    summary: &[u8],
+    summary: Option<&[u8]>,
     since: Option<TimestampWithTimeZone>,
     until: Option<TimestampWithTimeZone>,
 ) -> TableIterator<
@@ -322,7 +322,7 @@ fn state_rows(
         name!(end_time, Option<TimestampWithTimeZone>),
     ),
 > {
-    let summary = or_raise(Summary::new(summary));
+    let summary = or_raise(Summary::new(given(summary, "summary")));
     let (since, until) = bounds(&summary, since.map(i64::from), until.map(i64::from));
     let mut rows = Vec::new();
     or_raise(summary.periods(since, until, |period| {
@@ -338,7 +338,7 @@ fn state_rows(
 /// Rows of `into_values`.
 #[pg_extern(schema = "analytics_internal", immutable, parallel_safe)]
 fn state_totals(
-    summary: &[u8],
+    summary: Option<&[u8]>,
     since: Option<TimestampWithTimeZone>,
     until: Option<TimestampWithTimeZone>,
 ) -> TableIterator<
@@ -349,7 +349,7 @@ fn state_totals(
         name!(entries, i64),
     ),
 > {
-    let summary = or_raise(Summary::new(summary));
+    let summary = or_raise(Summary::new(given(summary, "summary")));
     let (since, until) = bounds(&summary, since.map(i64::from), until.map(i64::from));
     let totals = or_raise(summary.totals(since, until));
     let rows: Vec<_> = (0_u32..)

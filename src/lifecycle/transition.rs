@@ -10,7 +10,7 @@ use serde_json::json;
 use super::rules::{Rule, lock_rules, rules_from, states_of};
 use super::triggers::Moving;
 use super::{Actor, owner, raise_argument};
-use crate::access::require_level;
+use crate::access::require_at_least;
 use crate::errors::raise;
 use crate::query::change_rows_kept;
 use crate::roles::as_role;
@@ -115,7 +115,7 @@ fn transition_agent(
         version,
     };
     // Who may move no agent at all locks none.
-    require_level(Some(workspace_id), "member");
+    require_at_least(Some(workspace_id), "member");
     let actor = Actor::current();
     let owner = owner();
     if dry_run.unwrap_or(false) {
@@ -131,7 +131,7 @@ fn transition_agent(
         } else {
             rule.access_level.as_str()
         };
-        require_level(Some(workspace_id), needed);
+        require_at_least(Some(workspace_id), needed);
         if let Some(missing) = missing_reason(&wish, &rule) {
             checks.push(missing);
         }
@@ -175,7 +175,7 @@ pub fn perform(wish: &Wish, actor: &Actor, owner: pg_sys::Oid) -> Answer {
     } else {
         rule.access_level.as_str()
     };
-    require_level(Some(wish.workspace_id), needed);
+    require_at_least(Some(wish.workspace_id), needed);
     if let Some(missing) = missing_reason(wish, &rule) {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,

@@ -2,10 +2,11 @@
 //!
 //! `capture` notes which hours a transaction changes and writes them to a log before it commits; `partitions` finds what
 //! changes without a trigger. `refresh` takes hours from that log (`work`), computes them anew from raw rows and notes how
-//! it went (`state`). Reads (`read`)
-//! take from the rollups what is not in the log, and the rest from raw rows. `declarations` says what the rollups are,
-//! `statements` what SQL that means. `floors` and `retention` let raw rows go while their rollups stay.
+//! it went (`state`). Reads (`read`) take from the rollups what is not in the log, and the rest from raw rows; `agents`
+//! counts what they put together. `declarations` says what the rollups are, `statements` what SQL that means. `floors` and
+//! `retention` let raw rows go while their rollups stay.
 
+mod agents;
 pub mod capture;
 mod declarations;
 mod floors;

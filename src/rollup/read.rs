@@ -15,7 +15,7 @@ use super::declarations::{
 use super::floors;
 use super::owner;
 use super::partitions::observe;
-use super::statements::Shape;
+use super::statements::{Shape, Wanted};
 use super::time::{
     DAY, HOUR, INFINITY, MINUS_INFINITY, ceiling, floor, statement_start, to_microseconds, to_time,
 };
@@ -55,9 +55,28 @@ struct Question<'a> {
     from: i64,
     to: i64,
     step: Option<Interval>,
-    /// Whether the step, if there is one, is of whole days, or of less than hours, which only rollups by the minute take.
-    by_days: bool,
-    by_minutes: bool,
+    /// Of the step, in microseconds.
+    width: Option<i64>,
+    wanted: Wanted,
+    by_agent: bool,
+    /// Whether there is a column for the number of agents, which version 0.1.0 had not.
+    tells_agents: bool,
+}
+
+impl Question<'_> {
+    /// Whether the step, if there is one, consists of such buckets.
+    fn is_of(&self, unit: i64) -> bool {
+        self.width.is_none_or(|width| width % unit == 0)
+    }
+
+    fn by_days(&self) -> bool {
+        self.is_of(DAY)
+    }
+
+    /// Which only rollups by the minute can tell.
+    fn by_minutes(&self) -> bool {
+        !self.is_of(HOUR)
+    }
 }
 
 /// What of a question cannot be answered from clean rollups.
@@ -81,12 +100,22 @@ fn answer(call: Call, rollup: &Rollup) -> pg_sys::Datum {
         one_agent: question.agent_id.is_some(),
         keys: !changed.hours.is_empty(),
         ranges: !changed.ranges.is_empty(),
+        holes: changed
+            .ranges
+            .iter()
+            .any(|(lower, upper)| *lower < window.1 && *upper > window.0),
         floors: has_changes
             && !changed.is_another
             && floors.iter().any(|floor| *floor != MINUS_INFINITY),
-        fine: question.by_minutes,
+        fine: question.by_minutes(),
+        by_agent: question.by_agent,
+        tells_agents: question.tells_agents,
+        wanted: question.wanted,
+        direct: question.width.filter(|width| {
+            question.by_agent && rollup.levels().any(|level| level.width == *width)
+        }),
     };
-    let days = if question.by_days {
+    let days = if question.by_days() {
         (ceiling(window.0, DAY), floor(window.1, DAY))
     } else {
         (window.1, window.1)
@@ -150,16 +179,15 @@ fn question(call: Call, rollup: &Rollup) -> Question<'_> {
         ),
     };
     let step = call.interval(first_time + 2);
-    let width = step.map(|step| (step.months(), step.days(), step.micros()));
-    let divides = |unit: i64| {
-        width.is_none_or(|(months, days, micros)| {
-            months == 0 && (i64::from(days).saturating_mul(DAY)).saturating_add(micros) % unit == 0
-        })
-    };
+    // A month is not as long as another: none.
+    let width = step.map(|step| {
+        let days = i64::from(step.days()).saturating_mul(DAY);
+        (step.months() == 0).then(|| days.saturating_add(step.micros()))
+    });
     let finest = rollup
         .minutes
         .map_or(rollup.base.width, |level| level.width);
-    if !divides(finest) {
+    if width.is_some_and(|width| width.is_none_or(|width| width % finest != 0)) {
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             "step is not allowed: it is not a whole number of buckets",
@@ -172,10 +200,38 @@ fn question(call: Call, rollup: &Rollup) -> Question<'_> {
         agent_id,
         from: time(first_time, "from_time"),
         to: time(first_time + 1, "to_time"),
-        by_days: divides(DAY),
-        by_minutes: !divides(HOUR),
         step,
+        width: width.flatten(),
+        wanted: wanted(call, first_time + 3, rollup),
+        by_agent: !rollup.per_agent || call.bool(first_time + 4).unwrap_or(true),
+        tells_agents: rollup.per_agent && call.count() > first_time + 4,
     }
+}
+
+/// The columns that the argument names; all where it is NULL.
+fn wanted(call: Call, argument: usize, rollup: &Rollup) -> Wanted {
+    let Some(names) = call.texts(argument) else {
+        return Wanted::ALL;
+    };
+    names
+        .into_iter()
+        .flatten()
+        .fold(Wanted::NONE, |wanted, name| {
+            match rollup.read_columns().position(|column| column == name) {
+                Some(place) => wanted.with(place),
+                None => raise(
+                    PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                    format!(
+                        "columns {name} is not allowed: {} has no such column",
+                        rollup.name
+                    ),
+                    format!(
+                        "Use some of {}.",
+                        rollup.read_columns().collect::<Vec<_>>().join(", ")
+                    ),
+                ),
+            }
+        })
 }
 
 /// The part of the window that consists of whole buckets; what is left at its edges is read from raw rows.
@@ -188,7 +244,7 @@ fn whole_buckets(question: &Question, changed: &mut Changed) -> (i64, i64) {
         changed.ranges.retain(|(lower, upper)| lower < upper);
         return (question.to, question.to);
     }
-    if question.by_minutes {
+    if question.by_minutes() {
         // Older minutes are not kept.
         from = from.max(floor(statement_start(), HOUR).saturating_sub(MINUTES_KEPT));
         to = to.max(from);

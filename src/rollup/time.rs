@@ -16,10 +16,20 @@ pub fn from_datum(datum: pg_sys::Datum) -> i64 {
     datum.value().cast_signed() as i64
 }
 
+/// The first and the last time that a timestamptz can be: 4714-11-24 BC to the end of 294276.
+const FIRST: i64 = -211_813_488_000_000_000;
+const LAST: i64 = 9_223_371_331_199_999_999;
+
+/// What lies beyond every time is infinite: the end of the last day, for example.
 pub fn to_time(microseconds: i64) -> TimestampWithTimeZone {
-    // SAFETY: any number is a timestamptz, passed by value and not NULL.
+    let representable = match microseconds {
+        ..FIRST => MINUS_INFINITY,
+        FIRST..=LAST => microseconds,
+        _ => INFINITY,
+    };
+    // SAFETY: such a number is a timestamptz, passed by value and not NULL.
     let time =
-        unsafe { TimestampWithTimeZone::from_datum(pg_sys::Datum::from(microseconds), false) };
+        unsafe { TimestampWithTimeZone::from_datum(pg_sys::Datum::from(representable), false) };
     time.unwrap_or_else(TimestampWithTimeZone::positive_infinity)
 }
 

@@ -3,6 +3,7 @@
 use pgrx::prelude::*;
 
 use super::{owner, raise_unlogged, random_word};
+use crate::errors::given;
 use crate::query::read_rows;
 use crate::roles::as_role;
 use ::tokens::{Algorithm, Key, KeyError, Trusted};
@@ -63,11 +64,12 @@ fn usable(
 /// Refuses a key that could not verify, or that others could guess.
 #[pg_extern(schema = "analytics_internal", immutable, parallel_safe)]
 fn check_token_key(
-    algorithm: &str,
+    algorithm: Option<&str>,
     secret: Option<&str>,
     public_key: Option<&str>,
     jwks: Option<&str>,
 ) {
+    let algorithm = given(algorithm, "algorithm");
     let own = |text: Option<&str>| text.map(ToOwned::to_owned);
     let Err(problem) = usable(algorithm, None, own(secret), own(public_key), own(jwks)) else {
         return;

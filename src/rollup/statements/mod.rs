@@ -8,7 +8,7 @@ mod read;
 mod refresh;
 mod verify;
 
-pub use read::Shape;
+pub use read::{Shape, Wanted};
 
 use super::capture::Sources;
 use super::declarations::{Column, Level, Merge, Part, Rollup, SOURCES, Source};

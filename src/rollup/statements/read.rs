@@ -1,8 +1,26 @@
 //! Reading a rollup together with what has changed since.
 
-use super::super::declarations::{Level, Rollup};
+use super::super::declarations::{Column, Level, Rollup};
 use super::super::time::DAY;
 use super::{Scope, merged, start_of};
+
+/// Which columns a read gives, a bit each in their order; the others are NULL, and nothing is spent on them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Wanted(u64);
+
+impl Wanted {
+    pub const ALL: Self = Self(u64::MAX);
+    pub const NONE: Self = Self(0);
+
+    #[must_use]
+    pub const fn with(self, place: usize) -> Self {
+        Self(self.0 | 1 << place)
+    }
+
+    const fn has(self, place: usize) -> bool {
+        self.0 & 1 << place != 0
+    }
+}
 
 /// What a read has to look at beyond clean rollups; a shorter text where there is nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -13,13 +31,32 @@ pub struct Shape {
     pub keys: bool,
     /// Ranges have changed, or the window is not one of whole buckets.
     pub ranges: bool,
+    /// Some of the ranges lie among the whole buckets.
+    pub holes: bool,
     /// Some of what changed is older than what is kept.
     pub floors: bool,
     /// By the minute.
     pub fine: bool,
+    /// A row for each agent, where agents are part of the key, and not one for all.
+    pub by_agent: bool,
+    /// With a column for the number of agents.
+    pub tells_agents: bool,
+    pub wanted: Wanted,
+    /// The step, where there are buckets of this width: clean ones need not be merged.
+    pub direct: Option<i64>,
 }
 
+/// The last column of a read of agents.
+const AGENTS: &str = "agents";
+
 impl Rollup {
+    /// The columns of a read behind its key, in their order.
+    pub fn read_columns(&self) -> impl Iterator<Item = &'static str> {
+        self.columns()
+            .map(|column| column.name)
+            .chain(self.per_agent.then_some(AGENTS))
+    }
+
     /// The rollup as raw rows would give it now: clean days, clean hours where a day is not whole or not clean, and
     /// the rest from raw rows. One row per key and step.
     ///
@@ -27,46 +64,65 @@ impl Rollup {
     /// of days, $7 step or NULL, $8 and $9 changed hours as arrays of agent and hour, $10 and $11 ranges to be read from
     /// raw rows as arrays of starts and ends, $12 floors.
     pub fn read(&self, shape: Shape) -> String {
-        let level = if shape.fine {
-            self.minutes.unwrap_or(self.base)
-        } else {
-            self.base
+        let level = match self.minutes {
+            Some(minutes) if shape.fine => minutes,
+            _ => self.base,
         };
-        let key_width = level.width.max(self.base.width);
-        let mut parts = Vec::new();
-        let days = self.days.filter(|_| !shape.fine);
-        if let Some(days) = days {
-            parts.push(self.clean(days, "p.bucket >= $5 AND p.bucket < $6", "days", DAY, shape));
-            parts.push(self.clean(
-                level,
-                "p.bucket >= $3 AND p.bucket < least($5, $4)",
-                "keys",
-                key_width,
-                shape,
-            ));
-            parts.push(self.clean(
-                level,
-                "p.bucket >= greatest($5, $6) AND p.bucket < $4",
-                "keys",
-                key_width,
-                shape,
-            ));
-        } else {
-            parts.push(self.clean(
-                level,
-                "p.bucket >= $3 AND p.bucket < $4",
-                "keys",
-                key_width,
-                shape,
-            ));
-        }
-        let floors = shape.floors.then_some("$12");
+        let days = self
+            .days
+            .filter(|_| !shape.fine && shape.direct.is_none_or(|width| width >= DAY));
+        let (direct, clean): (Vec<_>, Vec<_>) = self
+            .clean(level, days, shape)
+            .into_iter()
+            .partition(|(width, _)| shape.direct == Some(*width));
+        let mut parts: Vec<String> = clean.iter().map(|(_, from)| self.unmerged(from)).collect();
         let mut tables = String::new();
         if shape.keys {
+            let key_width = level.width.max(self.base.width);
             tables = self.changed_tables(key_width, days.is_some());
             if days.is_some() {
                 parts.push(self.clean_hours_of_changed_days(level, shape));
             }
+        }
+        parts.extend(self.raw(level, shape));
+        let mut selects: Vec<String> = direct
+            .iter()
+            .map(|(_, from)| self.unmerged_wanted(from, shape))
+            .collect();
+        if !parts.is_empty() {
+            selects.push(self.merged(&parts, shape));
+        }
+        format!("{tables}{}", selects.join(" UNION ALL "))
+    }
+
+    /// Rows of rollups that nothing has changed since: `FROM ... WHERE ...`, and how wide the buckets are.
+    fn clean(&self, level: Level, days: Option<Level>, shape: Shape) -> Vec<(i64, String)> {
+        let key_width = level.width.max(self.base.width);
+        let clean = |window: &str| {
+            (
+                level.width,
+                self.clean_rows(level, window, "keys", key_width, shape),
+            )
+        };
+        let Some(days) = days else {
+            return vec![clean("p.bucket >= $3 AND p.bucket < $4")];
+        };
+        let window = "p.bucket >= $5 AND p.bucket < $6";
+        vec![
+            (
+                days.width,
+                self.clean_rows(days, window, "days", DAY, shape),
+            ),
+            clean("p.bucket >= $3 AND p.bucket < least($5, $4)"),
+            clean("p.bucket >= greatest($5, $6) AND p.bucket < $4"),
+        ]
+    }
+
+    /// What has changed, and what lies at the edges of the window, from raw rows.
+    fn raw(&self, level: Level, shape: Shape) -> Vec<String> {
+        let floors = shape.floors.then_some("$12");
+        let mut parts = Vec::new();
+        if shape.keys {
             parts.push(self.shaped(&format!(
                 "SELECT q.* FROM keys AS k CROSS JOIN LATERAL ({}) AS q",
                 self.contributions(&Scope::Keys, floors, level.width)
@@ -88,15 +144,74 @@ impl Rollup {
                 self.contributions(&scope, floors, level.width)
             )));
         }
+        parts
+    }
+
+    fn unmerged(&self, from: &str) -> String {
         format!(
-            "{tables}SELECT {key}pg_catalog.date_bin($7, p.bucket, 'epoch') AS bucket, {columns} \
+            "SELECT {}p.bucket, {} {from}",
+            self.key("p."),
+            self.each_column(|column| format!("p.{}", column.name))
+        )
+    }
+
+    /// Rows that are answers as they are: each has a key and a step of its own.
+    fn unmerged_wanted(&self, from: &str, shape: Shape) -> String {
+        let columns = self.wanted_columns(shape, |column| format!("p.{}", column.name));
+        format!("SELECT {}p.bucket, {columns} {from}", self.key("p."))
+    }
+
+    fn merged(&self, parts: &[String], shape: Shape) -> String {
+        let key = self.key("p.");
+        format!(
+            "SELECT {key}pg_catalog.date_bin($7, p.bucket, 'epoch') AS bucket, {columns} \
              FROM ({rows}) AS p GROUP BY {group} HAVING {is_filled}",
-            key = self.key("p."),
-            columns = self.each_column(|column| format!("{} AS {}", merged(column), column.name)),
+            key = if shape.by_agent {
+                key
+            } else {
+                key.replacen("p.agent_id", "NULL::uuid AS agent_id", 1)
+            },
+            columns = self.wanted_columns(shape, merged),
             rows = parts.join(" UNION ALL "),
             group = self.group_by(0),
             is_filled = self.is_filled(|name| format!("sum(p.{name}) > 0")),
         )
+    }
+
+    /// The columns of a read, computed from the row `p` where they are wanted.
+    fn wanted_columns(&self, shape: Shape, value: impl Fn(&Column) -> String) -> String {
+        let mut columns: Vec<String> = self
+            .columns()
+            .enumerate()
+            .map(|(place, column)| {
+                let value = if shape.wanted.has(place) {
+                    value(column)
+                } else {
+                    format!("NULL::{}", column.kind)
+                };
+                format!("{value} AS {}", column.name)
+            })
+            .collect();
+        if shape.tells_agents {
+            let number = if !shape.wanted.has(columns.len()) {
+                "NULL::bigint".to_owned()
+            } else if shape.by_agent {
+                "1::bigint".to_owned()
+            } else {
+                format!(
+                    "analytics_internal.count_agents(p.agent_id) FILTER (WHERE {})",
+                    self.is_active()
+                )
+            };
+            columns.push(format!("{number} AS {AGENTS}"));
+        }
+        columns.join(", ")
+    }
+
+    /// Whether the row `p` has anything of the first source.
+    fn is_active(&self) -> String {
+        let first = self.columns().next().map_or("", |column| column.name);
+        format!("p.{first} > 0")
     }
 
     /// The tables `keys` and, where days are read, `days`: what changed, outside of the ranges.
@@ -135,7 +250,7 @@ impl Rollup {
     }
 
     fn outside_of_ranges(shape: Shape) -> &'static str {
-        if shape.ranges {
+        if shape.holes {
             " AND NOT EXISTS (SELECT FROM unnest($10::timestamptz[], $11::timestamptz[]) AS x (lower, upper) \
              WHERE p.bucket >= x.lower AND p.bucket < x.upper)"
         } else {
@@ -144,7 +259,14 @@ impl Rollup {
     }
 
     /// Rows of a level that nothing has changed since.
-    fn clean(&self, level: Level, window: &str, changed: &str, key: i64, shape: Shape) -> String {
+    fn clean_rows(
+        &self,
+        level: Level,
+        window: &str,
+        changed: &str,
+        key: i64,
+        shape: Shape,
+    ) -> String {
         let unchanged = if shape.keys {
             let agent = if self.per_agent {
                 "k.agent_id = p.agent_id AND "
@@ -161,9 +283,7 @@ impl Rollup {
             String::new()
         };
         format!(
-            "SELECT {}p.bucket, {} FROM analytics.{} AS p WHERE {} AND {window}{unchanged}{}",
-            self.key("p."),
-            self.each_column(|column| format!("p.{}", column.name)),
+            "FROM analytics.{} AS p WHERE {} AND {window}{unchanged}{}",
             level.table,
             Self::of_question(shape),
             Self::outside_of_ranges(shape),
@@ -179,14 +299,12 @@ impl Rollup {
         } else {
             ("", "")
         };
-        format!(
-            "SELECT {}p.bucket, {} FROM days AS d JOIN analytics.{} AS p ON p.workspace_id = $1 AND {day}p.bucket >= d.bucket \
+        self.unmerged(&format!(
+            "FROM days AS d JOIN analytics.{} AS p ON p.workspace_id = $1 AND {day}p.bucket >= d.bucket \
              AND p.bucket < d.bucket + interval '24 hours' \
              WHERE NOT EXISTS (SELECT FROM keys AS k WHERE {agent}k.bucket = p.bucket){}",
-            self.key("p."),
-            self.each_column(|column| format!("p.{}", column.name)),
             level.table,
             Self::outside_of_ranges(shape),
-        )
+        ))
     }
 }

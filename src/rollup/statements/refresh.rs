@@ -134,6 +134,7 @@ impl Rollup {
                 .collect::<Vec<_>>()
                 .join(", ")
         });
+        // In the order of the key, so that what is read together lies together.
         // EXCEPT, because an anti join by some of the key's columns would be quadratic, and planners have chosen it.
         let read = self
             .parts
@@ -149,7 +150,7 @@ impl Rollup {
                  DELETE FROM analytics.{table} AS t USING gone AS g WHERE {same} RETURNING 1
              ), written AS (
                  INSERT INTO analytics.{table} ({names})
-                 SELECT {names} FROM (SELECT f.*{derived} FROM fresh AS f) AS f
+                 SELECT {names} FROM (SELECT f.*{derived} FROM fresh AS f ORDER BY {fresh_key}) AS f
                  ON CONFLICT ({conflict}) DO UPDATE SET {updates}
                  RETURNING 1
              )
