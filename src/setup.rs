@@ -45,6 +45,8 @@ fn setup(
     ),
 > {
     let requested = parse_partitioning(partitioning);
+    // SAFETY: raises an error or does nothing.
+    unsafe { pg_sys::PreventCommandIfReadOnly(c"setup()".as_ptr()) };
     require_read_committed();
     let steps = Spi::connect_mut(|client| {
         require_create_privilege(client);

@@ -128,7 +128,9 @@ class Argument:
 
     @property
     def harmless(self) -> str:
-        fits = self.name in NAMED and not (self.kind.endswith("[]") != NAMED[self.name].startswith(("'{", "(SELECT")))
+        fits = self.name in NAMED and self.kind.endswith("[]") == NAMED[self.name].startswith(
+            ("'{", "(SELECT")
+        )
         return self.literal(NAMED[self.name] if fits else VALUES[self.kind][0])
 
     @property

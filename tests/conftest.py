@@ -179,12 +179,12 @@ class Database:
 
 
 class Server:
-    """A private cluster."""
+    """A private cluster, made by a command of tools/cluster: init, replica or upgrade."""
 
-    def __init__(self, name: str, settings: dict[str, str]) -> None:
+    def __init__(self, name: str, command: str, *arguments: str) -> None:
         self.name = name
         self.directory = TARGET / "clusters" / name
-        cluster("init", name, VERSION, *(f"{key}={value}" for key, value in settings.items()))
+        cluster(command, name, *arguments)
         self.start()
         self._admin: psycopg.Connection | None = None
 
@@ -315,7 +315,9 @@ def start_server(name: str, settings: dict[str, str] | None = None) -> Server:
     if has_library("pg_cron"):
         settings.setdefault("shared_preload_libraries", "pg_cron")
         settings.setdefault("cron.database_name", "cron")
-    return Server(f"{CLUSTERS}-{name}", settings)
+    return Server(
+        f"{CLUSTERS}-{name}", "init", VERSION, *(f"{key}={value}" for key, value in settings.items())
+    )
 
 
 @pytest.fixture(scope="session")
@@ -361,6 +363,20 @@ def make_server() -> Iterator[Callable[..., Server]]:
     yield make
     for server in servers:
         server.destroy()
+
+
+@pytest.fixture
+def make_replica() -> Iterator[Callable[[Server], Server]]:
+    """make_replica(server): a hot standby that follows it."""
+    replicas: list[Server] = []
+
+    def make(of: Server) -> Server:
+        replicas.append(Server(f"{CLUSTERS}-replica-{next(_numbers)}", "replica", of.name))
+        return replicas[-1]
+
+    yield make
+    for replica in replicas:
+        replica.destroy()
 
 
 @pytest.fixture

@@ -148,7 +148,9 @@ class Question:
     def call(self, *more: str) -> str:
         agent = "%(agent)s::uuid, " if self.per_agent else ""
         window = "%(from)s::timestamptz, %(to)s::timestamptz, %(step)s::interval"
-        return f"analytics_internal.{self.name}_buckets({', '.join([f'%(ws)s::uuid, {agent}{window}', *more])})"
+        return (
+            f"analytics_internal.{self.name}_buckets({', '.join([f'%(ws)s::uuid, {agent}{window}', *more])})"
+        )
 
     def both(self, columns: list[str]) -> str:
         """The raw question and the read, in one statement and hence in one snapshot."""
@@ -417,7 +419,9 @@ class Oracle:
         if question.per_agent and self.rng.random() < 0.3:
             rows = connection.execute(question.of_all_agents(), parameters).fetchall()
             names = [*question.keys[1:], *question.columns, "agents"]
-            self.compared += compare(rows, names, len(question.keys) - 1, (what, question.name, "all", parameters))
+            self.compared += compare(
+                rows, names, len(question.keys) - 1, (what, question.name, "all", parameters)
+            )
 
     def check(self, connection: psycopg.Connection, what: object, rollups: int = 2) -> None:
         """One random question to some of the rollups, about one of the workspaces."""
@@ -438,7 +442,12 @@ class Oracle:
             expected = connection.execute(LISTED, [workspace]).fetchall()
             listed = connection.execute(LIST, [workspace]).fetchall()
             missing = [row for row in expected if row not in listed]
-            assert listed == expected, (what, workspace, missing, [row for row in listed if row not in expected])
+            assert listed == expected, (
+                what,
+                workspace,
+                missing,
+                [row for row in listed if row not in expected],
+            )
 
     def check_tables(self, connection: psycopg.Connection) -> None:
         """Once all is refreshed, the tables hold what raw rows give, columns for people included."""

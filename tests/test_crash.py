@@ -191,3 +191,66 @@ def test_kill_while_rows_move_to_their_month(database, background):
     after = db.contents()
     assert after["analytics.agent_runs"] == before["analytics.agent_runs"]
     assert after["analytics.agent_errors"] == before["analytics.agent_errors"]
+
+
+def test_kill_during_transitions_and_boards(database, background):
+    """An acknowledged transition is in the history, the state is that of the last one, and boards are whole."""
+    db = database
+    db.server.install(db)
+    workspace, agents = db.workspace(), [uuid.uuid4() for _ in range(3)]
+    for agent in agents:
+        db.execute(
+            "INSERT INTO analytics.agent_runs (workspace_id, agent_id, user_id, status, runtime_seconds)"
+            " SELECT %s, %s, gen_random_uuid(), 'completed', n FROM generate_series(1, 50) AS n",
+            [workspace, agent],
+        )
+    acknowledged: dict[uuid.UUID, int] = dict.fromkeys(agents, 0)
+
+    def move(agent: uuid.UUID) -> None:
+        """To and fro; force, because only the history is of interest."""
+        connection = db.connect()
+        try:
+            while True:
+                state = "draft" if acknowledged[agent] % 2 else "testing"
+                connection.execute(
+                    "SELECT analytics.transition_agent(%s, %s, %s, 'crash', force => true)",
+                    [workspace, agent, state],
+                )
+                acknowledged[agent] += 1
+        except psycopg.OperationalError:
+            return
+
+    def refresh() -> None:
+        connection = db.connect()
+        try:
+            while True:
+                connection.execute("SELECT * FROM analytics.refresh()")
+                connection.execute("SELECT * FROM analytics.refresh_leaderboards()")
+                connection.execute("SELECT * FROM analytics.refresh_trends()")
+        except psycopg.OperationalError:
+            return
+
+    for round_number in range(3):
+        moving = [*(background(move, agent) for agent in agents), background(refresh)]
+        wait_until(lambda least=50 * (round_number + 1): min(acknowledged.values()) > least, "too slow")
+        crash(db)
+        for each in moving:
+            each.result(60)
+        for agent in agents:
+            events, last, first_sequence, last_sequence = db.rows(
+                "SELECT count(*), (array_agg(to_state ORDER BY sequence DESC))[1], min(sequence), max(sequence)"
+                " FROM analytics.agent_lifecycle_events WHERE agent_id = %s AND reason = 'crash'",
+                [agent],
+            )[0]
+            # The one that was under way when the server went may be there or not.
+            assert events - acknowledged[agent] in (0, 1)
+            acknowledged[agent] = events
+            assert last_sequence - first_sequence == events - 1, "a gap in the history"
+            assert (
+                db.value("SELECT lifecycle_state FROM analytics.agents WHERE agent_id = %s", [agent]) == last
+            )
+        kept = "SELECT agent_id, rank FROM analytics.agent_leaderboard WHERE timeframe = 'all' AND criteria = 'runs' ORDER BY 1"
+        assert db.rows("SELECT * FROM analytics.refresh_leaderboards()")
+        live = "SELECT agent_id, rank FROM analytics.rank_agents(%s, 'all', 'runs') ORDER BY 1"
+        assert db.rows(kept) == db.rows(live, [workspace])
+    assert db.rows("SELECT * FROM analytics.verify_rollups()") == []

@@ -111,5 +111,7 @@ def test_failed_update_leaves_the_old_version(bare_db):
     )
     with pytest.raises(errors.ObjectNotInPrerequisiteState, match="count_agents_final"):
         bare_db.execute("ALTER EXTENSION shadower_analytics UPDATE")
-    assert bare_db.value("SELECT extversion FROM pg_extension WHERE extname = 'shadower_analytics'") == "0.1.0"
+    assert (
+        bare_db.value("SELECT extversion FROM pg_extension WHERE extname = 'shadower_analytics'") == "0.1.0"
+    )
     assert members(bare_db) == before

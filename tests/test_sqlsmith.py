@@ -1,0 +1,65 @@
+"""Random SQL over all tables, views and functions, by sqlsmith: no crash, and no internal error from our code.
+
+SHADOWER_SQLSMITH_SECONDS=3600 tools/test-e2e -k sqlsmith       (a long run)
+"""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from catalog_calls import fill
+from conftest import wait_until
+
+SECONDS = int(os.environ.get("SHADOWER_SQLSMITH_SECONDS", "45"))
+# What Postgres itself raises as an internal error, whoever asks.
+OF_POSTGRES = (
+    "could not find pathkey item to sort",
+    "failed to find conversion function",
+    "could not determine which collation to use",
+)
+
+
+@pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.skipif(shutil.which("sqlsmith") is None, reason="sqlsmith is not installed")
+def test_sqlsmith(make_server):
+    server = make_server(
+        fsync="off", log_line_prefix="%m [%p] %e ", log_min_error_statement="error", track_functions="all"
+    )
+    db = server.install(server.create_database("analytics"))
+    fill(db)
+    # Not as a superuser, who could end the server by functions of Postgres.
+    db.execute("CREATE ROLE smith LOGIN IN ROLE pg_read_all_data")
+    db.execute("GRANT USAGE ON SCHEMA analytics, analytics_internal TO smith")
+    db.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA analytics, analytics_internal TO smith")
+    db.execute("GRANT ALL ON ALL TABLES IN SCHEMA analytics, analytics_internal TO smith")
+    db.execute("ALTER ROLE smith BYPASSRLS")
+    postmaster = server.pid
+    target = f"host={server.socket} port=5432 dbname=analytics user=smith options='-c statement_timeout=2s -c work_mem=4MB'"
+    smith = subprocess.Popen(
+        ["sqlsmith", f"--target={target}", "--exclude-catalog", "--seed=20261126", "--verbose"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        _, messages = smith.communicate(timeout=SECONDS)
+        pytest.fail(f"sqlsmith ended by itself: {messages[-2000:]}")
+    except subprocess.TimeoutExpired:
+        smith.kill()
+        smith.communicate()
+    wait_until(
+        lambda: not db.rows("SELECT FROM pg_stat_activity WHERE usename = 'smith'"), "its session goes on"
+    )
+    log = server.log()
+    assert server.pid == postmaster
+    assert "was terminated by signal" not in log
+    internal = [
+        line
+        for line in log.splitlines()
+        if " XX000 ERROR:" in line and not any(known in line for known in OF_POSTGRES)
+    ]
+    assert not internal, "\n".join(dict.fromkeys(line.split("ERROR:")[1] for line in internal))
+    # It did reach our functions.
+    called = db.value(
+        "SELECT count(*) FROM pg_stat_user_functions WHERE schemaname ~ '^analytics' AND calls > 0"
+    )
+    assert called > 50, called
