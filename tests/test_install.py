@@ -1,5 +1,6 @@
 """The extension comes and goes cleanly."""
 
+import json
 import re
 import tomllib
 
@@ -35,3 +36,17 @@ def test_extension_can_come_back(bare_db):
     for _ in range(2):
         bare_db.execute("CREATE EXTENSION shadower_analytics")
         bare_db.execute("DROP EXTENSION shadower_analytics")
+
+
+def test_meta_for_pgxn():
+    """META.json has what PGXN asks for, and tells the truth."""
+    meta = json.loads((ROOT / "META.json").read_text())
+    required = {"name", "version", "abstract", "maintainer", "license", "provides", "meta-spec"}
+    assert required <= meta.keys()
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    assert meta["version"] == version
+    assert meta["license"] == "postgresql"
+    assert meta["meta-spec"]["version"] == "1.0.0"
+    for provided in meta["provides"].values():
+        assert provided["version"] == version
+        assert (ROOT / provided["file"]).is_file() and (ROOT / provided["docfile"]).is_file()
