@@ -41,8 +41,9 @@ MEASURES = """
 
 SCORES = """
     SELECT m.*, analytics.wilson_lower_bound(successes, finished) AS bound,
-           exp(-2.4564505704532684 / sqrt(timed)) / median AS speed,
-           analytics.wilson_lower_bound(successes, finished) / sqrt((credits / total)::float8 * seconds / timed) AS efficiency
+           exp(-2.4564505704532684 / sqrt(nullif(timed, 0))) / nullif(median, 0) AS speed,
+           analytics.wilson_lower_bound(successes, finished)
+               / nullif(sqrt((credits / total)::float8 * seconds / nullif(timed, 0)), 0) AS efficiency
     FROM ({measures}) AS m"""
 
 BOARDS = """
@@ -53,6 +54,7 @@ BOARDS = """
     FROM ({scores}) AS s
     CROSS JOIN LATERAL (VALUES ('runs', s.total::float8), ('success_rate', s.bound), ('speed', s.speed),
         ('efficiency', s.efficiency), ('popularity', s.users::float8)) AS c (criteria, score)
+    WHERE c.score IS NOT NULL
     WINDOW w AS (PARTITION BY s.workspace_id, c.criteria ORDER BY c.score DESC)"""
 
 
@@ -83,7 +85,7 @@ def fill(db) -> None:
         SELECT {WORKSPACE.format(f"1 + a % {WORKSPACES}")}, {WORKSPACE.format("1000000 + a")},
                {WORKSPACE.format(f"10000000 + 100 * (a % {WORKSPACES}) + (d.who + n % 2) % 50")},
                CASE WHEN random() < 0.5 + (a % 50) / 100.0 THEN 'completed' ELSE 'failed' END,
-               d.started + random() * interval '4 hours', exp(3 * random() + a % 3), (random() * 100)::integer * 0.01
+               d.started + random() * interval '4 hours', exp(3 * random() + a % 3), (1 + random() * 99)::integer * 0.01
         FROM generate_series(1, {AGENTS}) AS a
         CROSS JOIN LATERAL (SELECT now() - interval '5 hours' - random() * (a * 0 + 89) * interval '1 day' AS started,
                                    (random() * 1000)::integer AS who
