@@ -66,6 +66,10 @@ install: ## install into the Postgres of PG_CONFIG (PG_CONFIG=/path/to/pg_config
 package: requirements ## a Debian package per server version, in target/packages
 	@tools/package $(PG)
 
+.PHONY: test-package
+test-package: requirements ## install the package for PostgreSQL 15 into a clean Debian root and try it (root only)
+	@tools/test-package
+
 .PHONY: clean
 clean: ## stop the servers and remove everything that was made
 	@tools/stop destroy
