@@ -125,7 +125,9 @@ def main() -> None:
     for thread in threads:
         thread.join()
 
-    table = Table(f"{MINUTES:g} minutes of mixed load: " + ", ".join(f"{n:,} x {what}" for what, n in done.items()))
+    table = Table(
+        f"{MINUTES:g} minutes of mixed load: " + ", ".join(f"{n:,} x {what}" for what, n in done.items())
+    )
     for name, values in samples.items():
         quarter = max(1, len(values) // 4)
         first, last = statistics.mean(values[:quarter]), statistics.mean(values[-quarter:])

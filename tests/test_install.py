@@ -49,4 +49,5 @@ def test_meta_for_pgxn():
     assert meta["meta-spec"]["version"] == "1.0.0"
     for provided in meta["provides"].values():
         assert provided["version"] == version
-        assert (ROOT / provided["file"]).is_file() and (ROOT / provided["docfile"]).is_file()
+        assert (ROOT / provided["file"]).is_file()
+        assert (ROOT / provided["docfile"]).is_file()
