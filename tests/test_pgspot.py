@@ -7,6 +7,7 @@ the search_path that it really has.
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ PLACEHOLDER = " {{partition by month of started_at}}"
 
 def extension_script() -> str:
     directory = subprocess.run([BIN / "pg_config", "--sharedir"], check=True, capture_output=True, text=True)
-    (script,) = (Path(directory.stdout.strip()) / "extension").glob("shadower_analytics--*.*.*.sql")
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    script = Path(directory.stdout.strip()) / "extension" / f"shadower_analytics--{version}.sql"
     return script.read_text()
 
 
