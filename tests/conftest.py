@@ -19,6 +19,7 @@ import os
 import signal
 import subprocess
 import time
+import tomllib
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,6 +32,8 @@ from psycopg import sql
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "target"
 VERSION = os.environ.get("SHADOWER_PG", "15")
+# Of the extension, as it is built now.
+CURRENT = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 PREFIX = TARGET / "pg" / VERSION
 BIN = PREFIX / "bin"
 CLUSTERS = os.environ.get("SHADOWER_CLUSTERS", f"e2e-{os.getpid()}")

@@ -2,19 +2,16 @@
 
 import json
 import re
-import tomllib
 
-from conftest import ROOT
+from conftest import CURRENT, ROOT
 
 
 def test_version_is_cargos(bare_db):
-    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
-    version = manifest["workspace"]["package"]["version"]
     bare_db.execute("CREATE EXTENSION shadower_analytics")
     installed = "SELECT extversion FROM pg_extension WHERE extname = 'shadower_analytics'"
-    assert bare_db.value(installed) == version
-    assert bare_db.value("SELECT analytics.library_version()") == version
-    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert bare_db.value(installed) == CURRENT
+    assert bare_db.value("SELECT analytics.library_version()") == CURRENT
+    assert re.fullmatch(r"\d+\.\d+\.\d+", CURRENT)
 
 
 def test_drop_leaves_nothing(bare_db):
@@ -43,11 +40,10 @@ def test_meta_for_pgxn():
     meta = json.loads((ROOT / "META.json").read_text())
     required = {"name", "version", "abstract", "maintainer", "license", "provides", "meta-spec"}
     assert required <= meta.keys()
-    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
-    assert meta["version"] == version
+    assert meta["version"] == CURRENT
     assert meta["license"] == "postgresql"
     assert meta["meta-spec"]["version"] == "1.0.0"
     for provided in meta["provides"].values():
-        assert provided["version"] == version
+        assert provided["version"] == CURRENT
         assert (ROOT / provided["file"]).is_file()
         assert (ROOT / provided["docfile"]).is_file()

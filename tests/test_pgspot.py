@@ -7,11 +7,10 @@ the search_path that it really has.
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import BIN, ROOT
+from conftest import BIN, CURRENT, ROOT
 from pglast import parse_sql
 from pglast.ast import CreateFunctionStmt
 
@@ -25,8 +24,7 @@ PLACEHOLDER = " {{partition by month of started_at}}"
 
 def extension_script() -> str:
     directory = subprocess.run([BIN / "pg_config", "--sharedir"], check=True, capture_output=True, text=True)
-    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
-    script = Path(directory.stdout.strip()) / "extension" / f"shadower_analytics--{version}.sql"
+    script = Path(directory.stdout.strip()) / "extension" / f"shadower_analytics--{CURRENT}.sql"
     return script.read_text()
 
 

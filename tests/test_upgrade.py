@@ -6,15 +6,13 @@ server has one file, and between its exchange and ALTER EXTENSION UPDATE old fun
 
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import BIN, ROOT
+from conftest import BIN, CURRENT, ROOT
 from psycopg import errors
 
 RELEASES = sorted(path.stem.split("--")[1] for path in (ROOT / "sql" / "releases").glob("*.sql"))
-CURRENT = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 
 # Everything that the extension and setup() put into a database, but for the order of its making.
 MEMBERS = """
