@@ -536,146 +536,6 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION analytics_internal.active_agents(workspace_id uuid, from_time timestamp with time zone, to_time timestamp with time zone)
- RETURNS bigint
- LANGUAGE sql
- STABLE PARALLEL RESTRICTED
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-    SELECT coalesce(sum(p.agents), 0)::bigint
-    FROM analytics_internal.agent_performance_buckets($1, NULL, $2, $3, NULL, '{agents}', by_agent => false) AS p
-$function$;
-
-COMMENT ON FUNCTION analytics_internal.active_agents(pg_catalog.uuid,timestamp with time zone,timestamp with time zone) IS 'Number of agents of a workspace with a run in a window. Errors: 22023 unknown workspace.';
-
-CREATE OR REPLACE FUNCTION analytics.workspace_activity(workspace_id uuid, timeframe text DEFAULT '30d'::text, bucket text DEFAULT 'day'::text, time_zone text DEFAULT NULL::text, from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone)
- RETURNS TABLE(bucket_start timestamp with time zone, active_agents bigint, active_users bigint, total_runs bigint, success_rate double precision, credits_consumed numeric, tokens_used numeric, total_errors bigint)
- LANGUAGE plpgsql
- STABLE PARALLEL RESTRICTED ROWS 100
- SET search_path TO 'pg_catalog', 'pg_temp'
- SET plan_cache_mode TO 'force_generic_plan'
- SET jit TO 'off'
-AS $function$
-#variable_conflict use_column
-DECLARE
-    bounds record;
-    zone   text;
-    step   interval;
-BEGIN
-    PERFORM analytics_internal.require_workspace($1);
-    IF $3 IS NULL OR $3 NOT IN ('hour', 'day', 'week', 'month') THEN
-        PERFORM analytics_internal.refuse_argument('bucket', $3, 'it is not a length of buckets',
-            'Use one of hour, day, week, month.');
-    END IF;
-    SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $5, $6);
-    zone := analytics_internal.zone_of($1, $4);
-    SELECT * INTO bounds FROM analytics_internal.series_window($1, bounds.window_start, bounds.window_end);
-    -- Agents of several steps cannot be added up: a step must be a bucket, or each bucket is asked for.
-    SELECT CASE WHEN $3 = 'day' AND bool_and(extract(epoch FROM s.bucket_start) % 86400 = 0) THEN interval '24 hours'
-                WHEN $3 = 'hour' AND bool_and(extract(epoch FROM s.bucket_start) % 3600 = 0) THEN interval '1 hour' END
-    INTO step
-    FROM analytics_internal.series_spans($3, zone, bounds.window_start, bounds.window_end) AS s;
-    RETURN QUERY
-    WITH series AS MATERIALIZED (
-        SELECT * FROM analytics_internal.execution_series($1, $3, zone, bounds.window_start, bounds.window_end)
-    ), active AS (
-        SELECT date_trunc($3, m.bucket, zone) AS bucket_start, m.agents
-        FROM (SELECT WHERE step IS NOT NULL) AS aligned
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, step,
-            '{agents}', by_agent => false) AS m
-        UNION ALL
-        SELECT s.bucket_start, m.agents
-        FROM (SELECT WHERE step IS NULL) AS unaligned
-        CROSS JOIN series AS s
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.span_start, s.span_end, NULL,
-            '{agents}', by_agent => false) AS m
-    )
-    SELECT s.bucket_start, coalesce(a.agents, 0), coalesce(analytics.approx_distinct(s.users_sketch), 0), s.total_runs,
-           s.successful_runs::double precision / nullif(s.total_runs - s.running_runs - s.queued_runs, 0),
-           s.credits_consumed, s.tokens_used, s.total_errors
-    FROM series AS s
-    LEFT JOIN active AS a USING (bucket_start)
-    ORDER BY s.place;
-END
-$function$;
-
-CREATE OR REPLACE FUNCTION analytics.workspace_users(workspace_id uuid, timeframe text DEFAULT '30d'::text, max_users integer DEFAULT 100, from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone)
- RETURNS TABLE(user_id uuid, total_runs bigint, successful_runs bigint, failed_runs bigint, success_rate double precision, avg_runtime_seconds double precision, credits_consumed numeric, tokens_used numeric, agents_used bigint, avg_rating double precision, first_run_at timestamp with time zone, last_run_at timestamp with time zone)
- LANGUAGE plpgsql
- STABLE PARALLEL RESTRICTED ROWS 100
- SET search_path TO 'pg_catalog', 'pg_temp'
- SET plan_cache_mode TO 'force_generic_plan'
- SET jit TO 'off'
-AS $function$
-#variable_conflict use_column
-DECLARE
-    bounds record;
-BEGIN
-    PERFORM analytics_internal.require_workspace($1);
-    IF $3 < 0 THEN
-        PERFORM analytics_internal.refuse_argument('max_users', $3::text, 'it is below zero',
-            'Give how many users to list, or NULL for all.');
-    END IF;
-    SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $4, $5);
-    RETURN QUERY
-    SELECT m.user_id, m.total_runs, m.successful_runs, m.failed_runs, m.successful_runs::double precision / nullif(m.finished_runs, 0),
-           analytics.mean(m.runtime_stats), m.credits_consumed, m.tokens_used, m.agents,
-           m.sum_ratings::double precision / nullif(m.total_ratings, 0), m.first_run_at, m.last_run_at
-    FROM analytics_internal.user_usage_buckets($1, NULL, bounds.window_start, bounds.window_end, by_agent => false) AS m
-    ORDER BY m.total_runs DESC, m.user_id
-    LIMIT $3;
-END
-$function$;
-
-CREATE OR REPLACE FUNCTION analytics.workspace_analytics(workspace_id uuid, timeframe text DEFAULT '30d'::text, from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone)
- RETURNS jsonb
- LANGUAGE plpgsql
- STABLE PARALLEL RESTRICTED
- SET search_path TO 'pg_catalog', 'pg_temp'
- SET "TimeZone" TO 'UTC'
-AS $function$
-#variable_conflict use_column
-DECLARE
-    bounds record;
-BEGIN
-    PERFORM analytics_internal.require_workspace($1);
-    SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $3, $4);
-    RETURN jsonb_build_object(
-        'workspace_id', $1,
-        'summary', (SELECT to_jsonb(s) FROM analytics.workspace_summary($1, $2, $3, $4) AS s),
-        'health', (SELECT jsonb_build_object('score', max(h.score) FILTER (WHERE h.component = 'overall'),
-                       'reason', max(h.reason) FILTER (WHERE h.component = 'overall'),
-                       'components', jsonb_object_agg(h.component, to_jsonb(h) - 'component') FILTER (WHERE h.component <> 'overall'))
-                   FROM analytics.workspace_health($1, $2, $3, $4) AS h),
-        'daily', (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.bucket_start), '[]')
-                  FROM analytics.workspace_activity($1, $2, 'day', NULL, $3, $4) AS a),
-        'top_agents', (
-            SELECT coalesce(jsonb_agg(jsonb_build_object('agent_id', t.agent_id, 'name', t.name, 'total_runs', t.total_runs,
-                       'success_rate', t.success_rate, 'credits_consumed', t.credits_consumed)
-                       ORDER BY t.total_runs DESC, t.agent_id), '[]')
-            FROM (
-                SELECT p.agent_id, k.name, p.total_runs, p.credits_consumed,
-                       p.successful_runs::double precision / nullif(p.total_runs - p.running_runs - p.queued_runs, 0) AS success_rate
-                FROM analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, NULL,
-                    '{total_runs, successful_runs, running_runs, queued_runs, credits_consumed}') AS p
-                JOIN analytics_internal.known_agents($1) AS k USING (agent_id)
-                WHERE p.total_runs > 0
-                ORDER BY p.total_runs DESC, p.agent_id LIMIT 5
-            ) AS t),
-        'top_users', (SELECT coalesce(jsonb_agg(to_jsonb(u) ORDER BY u.total_runs DESC, u.user_id), '[]')
-                      FROM analytics.workspace_users($1, $2, 5, $3, $4) AS u),
-        'errors', (
-            SELECT coalesce(jsonb_agg(jsonb_build_object('error_category', e.error_category, 'total_errors', e.total,
-                       'recovery_rate', e.recovered::double precision / e.total) ORDER BY e.total DESC, e.error_category), '[]')
-            FROM (
-                SELECT b.error_category, sum(b.total_errors)::bigint AS total, sum(b.recovered_errors)::bigint AS recovered
-                FROM analytics_internal.error_summary_buckets($1, NULL, bounds.window_start, bounds.window_end, NULL,
-                    '{total_errors, recovered_errors}', by_agent => false) AS b
-                GROUP BY b.error_category
-            ) AS e WHERE e.total > 0));
-END
-$function$;
-
 CREATE OR REPLACE FUNCTION analytics_internal.agent_differences(workspace_id uuid, agent_id uuid, from_time timestamp with time zone, to_time timestamp with time zone, other_from timestamp with time zone, other_to timestamp with time zone, with_workspace boolean)
  RETURNS TABLE(metric text, compared_with text, value double precision, reference double precision, difference double precision, relative_difference double precision, difference_low double precision, difference_high double precision, test text, p_value double precision, effect_size double precision, verdict text, rank bigint, ranked_agents bigint, percentile double precision)
  LANGUAGE plpgsql
@@ -1042,6 +902,146 @@ CREATE OR REPLACE FUNCTION analytics_internal.seconds_long(seconds double precis
  IMMUTABLE PARALLEL SAFE
 RETURN make_interval(secs => CASE WHEN (seconds > ('1000000000'::numeric)::double precision) THEN ('1000000000'::numeric)::double precision ELSE seconds END);
 
+CREATE OR REPLACE FUNCTION analytics_internal.active_agents(workspace_id uuid, from_time timestamp with time zone, to_time timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE PARALLEL RESTRICTED
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT coalesce(sum(p.agents), 0)::bigint
+    FROM analytics_internal.agent_performance_buckets($1, NULL, $2, $3, NULL, '{agents}', by_agent => false) AS p
+$function$;
+
+COMMENT ON FUNCTION analytics_internal.active_agents(pg_catalog.uuid,timestamp with time zone,timestamp with time zone) IS 'Number of agents of a workspace with a run in a window. Errors: 22023 unknown workspace.';
+
+CREATE OR REPLACE FUNCTION analytics.workspace_activity(workspace_id uuid, timeframe text DEFAULT '30d'::text, bucket text DEFAULT 'day'::text, time_zone text DEFAULT NULL::text, from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS TABLE(bucket_start timestamp with time zone, active_agents bigint, active_users bigint, total_runs bigint, success_rate double precision, credits_consumed numeric, tokens_used numeric, total_errors bigint)
+ LANGUAGE plpgsql
+ STABLE PARALLEL RESTRICTED ROWS 100
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    bounds record;
+    zone   text;
+    step   interval;
+BEGIN
+    PERFORM analytics_internal.require_workspace($1);
+    IF $3 IS NULL OR $3 NOT IN ('hour', 'day', 'week', 'month') THEN
+        PERFORM analytics_internal.refuse_argument('bucket', $3, 'it is not a length of buckets',
+            'Use one of hour, day, week, month.');
+    END IF;
+    SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $5, $6);
+    zone := analytics_internal.zone_of($1, $4);
+    SELECT * INTO bounds FROM analytics_internal.series_window($1, bounds.window_start, bounds.window_end);
+    -- Agents of several steps cannot be added up: a step must be a bucket, or each bucket is asked for.
+    SELECT CASE WHEN $3 = 'day' AND bool_and(extract(epoch FROM s.bucket_start) % 86400 = 0) THEN interval '24 hours'
+                WHEN $3 = 'hour' AND bool_and(extract(epoch FROM s.bucket_start) % 3600 = 0) THEN interval '1 hour' END
+    INTO step
+    FROM analytics_internal.series_spans($3, zone, bounds.window_start, bounds.window_end) AS s;
+    RETURN QUERY
+    WITH series AS MATERIALIZED (
+        SELECT * FROM analytics_internal.execution_series($1, $3, zone, bounds.window_start, bounds.window_end)
+    ), active AS (
+        SELECT date_trunc($3, m.bucket, zone) AS bucket_start, m.agents
+        FROM (SELECT WHERE step IS NOT NULL) AS aligned
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, step,
+            '{agents}', by_agent => false) AS m
+        UNION ALL
+        SELECT s.bucket_start, m.agents
+        FROM (SELECT WHERE step IS NULL) AS unaligned
+        CROSS JOIN series AS s
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.span_start, s.span_end, NULL,
+            '{agents}', by_agent => false) AS m
+    )
+    SELECT s.bucket_start, coalesce(a.agents, 0), coalesce(analytics.approx_distinct(s.users_sketch), 0), s.total_runs,
+           s.successful_runs::double precision / nullif(s.total_runs - s.running_runs - s.queued_runs, 0),
+           s.credits_consumed, s.tokens_used, s.total_errors
+    FROM series AS s
+    LEFT JOIN active AS a USING (bucket_start)
+    ORDER BY s.place;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION analytics.workspace_users(workspace_id uuid, timeframe text DEFAULT '30d'::text, max_users integer DEFAULT 100, from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS TABLE(user_id uuid, total_runs bigint, successful_runs bigint, failed_runs bigint, success_rate double precision, avg_runtime_seconds double precision, credits_consumed numeric, tokens_used numeric, agents_used bigint, avg_rating double precision, first_run_at timestamp with time zone, last_run_at timestamp with time zone)
+ LANGUAGE plpgsql
+ STABLE PARALLEL RESTRICTED ROWS 100
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    bounds record;
+BEGIN
+    PERFORM analytics_internal.require_workspace($1);
+    IF $3 < 0 THEN
+        PERFORM analytics_internal.refuse_argument('max_users', $3::text, 'it is below zero',
+            'Give how many users to list, or NULL for all.');
+    END IF;
+    SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $4, $5);
+    RETURN QUERY
+    SELECT m.user_id, m.total_runs, m.successful_runs, m.failed_runs, m.successful_runs::double precision / nullif(m.finished_runs, 0),
+           analytics.mean(m.runtime_stats), m.credits_consumed, m.tokens_used, m.agents,
+           m.sum_ratings::double precision / nullif(m.total_ratings, 0), m.first_run_at, m.last_run_at
+    FROM analytics_internal.user_usage_buckets($1, NULL, bounds.window_start, bounds.window_end, by_agent => false) AS m
+    ORDER BY m.total_runs DESC, m.user_id
+    LIMIT $3;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION analytics.workspace_analytics(workspace_id uuid, timeframe text DEFAULT '30d'::text, from_time timestamp with time zone DEFAULT NULL::timestamp with time zone, to_time timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE PARALLEL RESTRICTED
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    bounds record;
+BEGIN
+    PERFORM analytics_internal.require_workspace($1);
+    SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $3, $4);
+    RETURN jsonb_build_object(
+        'workspace_id', $1,
+        'summary', (SELECT to_jsonb(s) FROM analytics.workspace_summary($1, $2, $3, $4) AS s),
+        'health', (SELECT jsonb_build_object('score', max(h.score) FILTER (WHERE h.component = 'overall'),
+                       'reason', max(h.reason) FILTER (WHERE h.component = 'overall'),
+                       'components', jsonb_object_agg(h.component, to_jsonb(h) - 'component') FILTER (WHERE h.component <> 'overall'))
+                   FROM analytics.workspace_health($1, $2, $3, $4) AS h),
+        'daily', (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY a.bucket_start), '[]')
+                  FROM analytics.workspace_activity($1, $2, 'day', NULL, $3, $4) AS a),
+        'top_agents', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('agent_id', t.agent_id, 'name', t.name, 'total_runs', t.total_runs,
+                       'success_rate', t.success_rate, 'credits_consumed', t.credits_consumed)
+                       ORDER BY t.total_runs DESC, t.agent_id), '[]')
+            FROM (
+                SELECT p.agent_id, k.name, p.total_runs, p.credits_consumed,
+                       p.successful_runs::double precision / nullif(p.total_runs - p.running_runs - p.queued_runs, 0) AS success_rate
+                FROM analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, NULL,
+                    '{total_runs, successful_runs, running_runs, queued_runs, credits_consumed}') AS p
+                JOIN analytics_internal.known_agents($1) AS k USING (agent_id)
+                WHERE p.total_runs > 0
+                ORDER BY p.total_runs DESC, p.agent_id LIMIT 5
+            ) AS t),
+        'top_users', (SELECT coalesce(jsonb_agg(to_jsonb(u) ORDER BY u.total_runs DESC, u.user_id), '[]')
+                      FROM analytics.workspace_users($1, $2, 5, $3, $4) AS u),
+        'errors', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('error_category', e.error_category, 'total_errors', e.total,
+                       'recovery_rate', e.recovered::double precision / e.total) ORDER BY e.total DESC, e.error_category), '[]')
+            FROM (
+                SELECT b.error_category, sum(b.total_errors)::bigint AS total, sum(b.recovered_errors)::bigint AS recovered
+                FROM analytics_internal.error_summary_buckets($1, NULL, bounds.window_start, bounds.window_end, NULL,
+                    '{total_errors, recovered_errors}', by_agent => false) AS b
+                GROUP BY b.error_category
+            ) AS e WHERE e.total > 0));
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION analytics_internal.level_privileges()
  RETURNS TABLE(access_level text, privilege text, object_type text, object_name text)
  LANGUAGE sql
@@ -1264,136 +1264,6 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION analytics_internal.agent_inputs(workspace_id uuid, timeframe text, as_of timestamp with time zone)
- RETURNS TABLE(timeframe_number integer, agent_id uuid, total_runs bigint, finished_runs bigint, successful_runs bigint, timed_runs bigint, unique_users bigint, total_seconds double precision, median_seconds double precision, credits_consumed numeric, first_run_at timestamp with time zone)
- LANGUAGE sql
- STABLE PARALLEL RESTRICTED
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-    WITH slices AS MATERIALIZED (
-        SELECT s.timeframes[1] AS number, b.agent_id,
-               sum(b.total_runs) AS total,
-               sum(b.total_runs - b.running_runs - b.queued_runs) AS finished,
-               sum(b.successful_runs) AS successful,
-               analytics.rollup(b.runtime_sketch) AS runtimes,
-               analytics.rollup(b.users_sketch) AS users,
-               sum(b.credits_consumed) AS credits,
-               min(b.first_run_at) AS first_run
-        FROM analytics_internal.board_slices($2, $3) AS s
-        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.from_time, s.to_time, NULL,
-            '{total_runs, successful_runs, running_runs, queued_runs, runtime_sketch, credits_consumed, users_sketch, first_run_at}') AS b
-        WHERE b.total_runs > 0
-        GROUP BY s.timeframes[1], b.agent_id
-    )
-    -- A timeframe is the shorter ones and a slice: each sketch is merged once, and not once for each timeframe.
-    SELECT m.number, m.agent_id, m.total::bigint, m.finished::bigint, m.successful::bigint,
-           coalesce(analytics.num_vals(m.runtimes), 0), coalesce(analytics.approx_distinct(m.users), 0),
-           coalesce(analytics.sum(m.runtimes), 0), analytics.approx_percentile(0.5, m.runtimes),
-           m.credits, m.first_run
-    FROM (
-        SELECT n.number, a.agent_id, sum(s.total) OVER so_far AS total, sum(s.finished) OVER so_far AS finished,
-               sum(s.successful) OVER so_far AS successful, analytics.rollup(s.runtimes) OVER so_far AS runtimes,
-               analytics.rollup(s.users) OVER so_far AS users, sum(s.credits) OVER so_far AS credits,
-               min(s.first_run) OVER so_far AS first_run
-        FROM (SELECT DISTINCT s.agent_id FROM slices AS s) AS a
-        CROSS JOIN LATERAL generate_series(coalesce(analytics_internal.timeframe_number($2), 1),
-                                           coalesce(analytics_internal.timeframe_number($2), 5)) AS n (number)
-        LEFT JOIN slices AS s ON s.agent_id = a.agent_id AND s.number = n.number
-        WINDOW so_far AS (PARTITION BY a.agent_id ORDER BY n.number)
-    ) AS m
-    WHERE m.total > 0
-$function$;
-
-CREATE OR REPLACE FUNCTION analytics_internal.user_inputs(workspace_id uuid, timeframe text, as_of timestamp with time zone)
- RETURNS TABLE(timeframe_number integer, user_id uuid, total_runs bigint, finished_runs bigint, successful_runs bigint, credits_consumed numeric, expected_credits numeric)
- LANGUAGE sql
- STABLE PARALLEL RESTRICTED
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-    SELECT p.number, p.user_id, sum(p.total)::bigint, sum(p.finished)::bigint, sum(p.successful)::bigint,
-           sum(p.credits), sum(p.total * p.price)
-    FROM (
-        SELECT n.number, b.user_id,
-               sum(b.total_runs) AS total,
-               sum(b.finished_runs) AS finished,
-               sum(b.successful_runs) AS successful,
-               sum(b.credits_consumed) AS credits,
-               sum(sum(b.credits_consumed)) OVER of_agent / sum(sum(b.total_runs)) OVER of_agent AS price
-        FROM analytics_internal.board_slices($2, $3) AS s
-        CROSS JOIN LATERAL analytics_internal.user_usage_buckets($1, NULL, s.from_time, s.to_time, NULL,
-            '{total_runs, successful_runs, finished_runs, credits_consumed}') AS b
-        CROSS JOIN LATERAL unnest(s.timeframes) AS n (number)
-        WHERE b.total_runs > 0
-        GROUP BY n.number, b.agent_id, b.user_id
-        WINDOW of_agent AS (PARTITION BY n.number, b.agent_id)
-    ) AS p
-    GROUP BY p.number, p.user_id
-$function$;
-
-CREATE OR REPLACE FUNCTION analytics_internal.growth_inputs(workspace_id uuid, timeframe text, as_of timestamp with time zone)
- RETURNS TABLE(timeframe_number integer, current_runs bigint, previous_runs bigint)
- LANGUAGE sql
- STABLE PARALLEL RESTRICTED ROWS 5
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-    SELECT t.number, coalesce(c.total_runs, 0), coalesce(p.total_runs, 0)
-    FROM (VALUES (1, '24 hours'::interval), (2, '168 hours'), (3, '720 hours'), (4, '2160 hours'), (5, '2160 hours'))
-         AS t (number, span)
-    CROSS JOIN LATERAL analytics.window_bounds('24h', $3) AS b
-    LEFT JOIN LATERAL analytics_internal.execution_metrics_buckets(
-        $1, b.window_end - t.span, b.window_end, NULL, '{total_runs}') AS c ON true
-    LEFT JOIN LATERAL analytics_internal.execution_metrics_buckets(
-        $1, b.window_end - 2 * t.span, b.window_end - t.span, NULL, '{total_runs}') AS p ON true
-    WHERE $2 IS NULL OR t.number = analytics_internal.timeframe_number($2)
-$function$;
-
-CREATE OR REPLACE FUNCTION analytics_internal.award_achievements(workspace_id uuid)
- RETURNS bigint
- LANGUAGE sql
- SET search_path TO 'pg_catalog', 'pg_temp'
- SET jit TO 'off'
-AS $function$
-    WITH usage AS MATERIALIZED (
-        SELECT b.user_id, b.agent_id, b.bucket, b.total_runs, b.successful_runs, b.credits_consumed,
-               b.total_runs * (sum(b.credits_consumed) OVER on_day / sum(b.total_runs) OVER on_day) - b.credits_consumed AS saved,
-               (row_number() OVER (PARTITION BY b.user_id, b.agent_id ORDER BY b.bucket) = 1)::integer AS first_use
-        FROM analytics_internal.user_usage_buckets($1, NULL, '-infinity', 'infinity', interval '1 day',
-            '{total_runs, successful_runs, credits_consumed}') AS b
-        WHERE b.total_runs > 0
-        WINDOW on_day AS (PARTITION BY b.agent_id, b.bucket)
-    ), days AS (
-        SELECT u.user_id, (u.bucket AT TIME ZONE 'UTC')::date AS day, sum(u.total_runs) AS runs,
-               sum(u.successful_runs) AS successes, sum(u.saved) AS saved, sum(u.first_use) AS agents,
-               (u.bucket AT TIME ZONE 'UTC')::date
-                   - row_number() OVER (PARTITION BY u.user_id ORDER BY u.bucket)::integer AS streak
-        FROM usage AS u GROUP BY u.user_id, u.bucket
-    ), reached AS (
-        SELECT d.user_id, d.day, m.measure, m.value
-        FROM (
-            SELECT d.*, sum(d.runs) OVER so_far AS all_runs, sum(d.successes) OVER so_far AS all_successes,
-                   sum(d.saved) OVER so_far AS all_saved, sum(d.agents) OVER so_far AS all_agents,
-                   row_number() OVER so_far AS active_days,
-                   row_number() OVER (PARTITION BY d.user_id, d.streak ORDER BY d.day) AS streak_days
-            FROM days AS d
-            WINDOW so_far AS (PARTITION BY d.user_id ORDER BY d.day)
-        ) AS d
-        CROSS JOIN LATERAL (VALUES
-            ('runs', d.all_runs), ('successes', d.all_successes), ('active_days', d.active_days::numeric),
-            ('streak_days', d.streak_days::numeric), ('agents', d.all_agents), ('saved_credits', d.all_saved)
-        ) AS m (measure, value)
-    ), awarded AS (
-        INSERT INTO analytics.user_achievements (workspace_id, user_id, achievement, title, achieved_on, awarded_at)
-        SELECT $1, c.user_id, r.achievement, r.title, min(c.day), now()
-        FROM analytics_internal.achievement_rules AS r
-        JOIN reached AS c ON c.measure = r.measure AND c.value >= r.threshold
-        WHERE r.is_active
-        GROUP BY c.user_id, r.achievement, r.title
-        ON CONFLICT DO NOTHING
-        RETURNING 1
-    )
-    SELECT count(*) FROM awarded
-$function$;
-
 CREATE OR REPLACE FUNCTION analytics.metric_series(workspace_id uuid, metric text, from_time timestamp with time zone, to_time timestamp with time zone, step interval DEFAULT '01:00:00'::interval, agent_id uuid DEFAULT NULL::uuid, user_id uuid DEFAULT NULL::uuid, model_name text DEFAULT NULL::text)
  RETURNS TABLE(ts timestamp with time zone, value double precision)
  LANGUAGE plpgsql
@@ -1520,84 +1390,87 @@ BEGIN
 END
 $function$;
 
-CREATE OR REPLACE FUNCTION analytics.set_token_key(name text, algorithm text DEFAULT 'HS256'::text, secret text DEFAULT NULL::text, public_key text DEFAULT NULL::text, jwks jsonb DEFAULT NULL::jsonb, key_id text DEFAULT NULL::text, issuer text DEFAULT NULL::text, audience text DEFAULT NULL::text, issues boolean DEFAULT false, members_only boolean DEFAULT NULL::boolean)
- RETURNS void
- LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION analytics_internal.agent_inputs(workspace_id uuid, timeframe text, as_of timestamp with time zone)
+ RETURNS TABLE(timeframe_number integer, agent_id uuid, total_runs bigint, finished_runs bigint, successful_runs bigint, timed_runs bigint, unique_users bigint, total_seconds double precision, median_seconds double precision, credits_consumed numeric, first_run_at timestamp with time zone)
+ LANGUAGE sql
+ STABLE PARALLEL RESTRICTED
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-#variable_conflict use_column
-DECLARE
-    given constant text := CASE WHEN num_nonnulls($3, $4, $5) = 0 AND $2 = 'HS256'
-                                THEN analytics_internal.new_secret() ELSE $3 END;
-BEGIN
-    PERFORM analytics_internal.require_schema();
-    IF nullif($1, '') IS NULL THEN
-        PERFORM analytics_internal.refuse_argument('name', $1, 'it is not a name', 'Name the key, for example after its issuer.');
-    END IF;
-    IF $2 IS NULL OR $2 NOT IN ('HS256', 'RS256', 'ES256', 'JWKS') THEN
-        PERFORM analytics_internal.refuse_argument('algorithm', $2, 'it is not an algorithm of keys',
-            'Use one of HS256, RS256, ES256, JWKS.');
-    END IF;
-    IF coalesce($9, false) AND $2 <> 'HS256' THEN
-        PERFORM analytics_internal.refuse_argument('issues', 'true', 'only HS256 keys sign tokens here',
-            'Leave issues out: whoever has the private key issues the tokens.');
-    END IF;
-    PERFORM analytics_internal.check_token_key($2, given, $4, $5::text);
-    INSERT INTO analytics_internal.token_keys AS k
-        (name, algorithm, key_id, secret, public_key, jwks, issuer, audience, issues, members_only)
-    VALUES ($1, $2, $6, given, $4, $5, $7, $8, coalesce($9, false), coalesce($10, $9, false))
-    ON CONFLICT (name) DO UPDATE SET
-        algorithm = excluded.algorithm, key_id = excluded.key_id, secret = excluded.secret,
-        public_key = excluded.public_key, jwks = excluded.jwks, issuer = excluded.issuer, audience = excluded.audience,
-        issues = excluded.issues, members_only = excluded.members_only,
-        created_by = excluded.created_by, created_at = excluded.created_at;
-    PERFORM analytics_internal.record_audit('set_token_key', target => $1, detail => jsonb_build_object(
-        'algorithm', $2, 'key_id', $6, 'issuer', $7, 'audience', $8, 'issues', coalesce($9, false))::text);
-END
+    WITH slices AS MATERIALIZED (
+        SELECT s.timeframes[1] AS number, b.agent_id,
+               sum(b.total_runs) AS total,
+               sum(b.total_runs - b.running_runs - b.queued_runs) AS finished,
+               sum(b.successful_runs) AS successful,
+               analytics.rollup(b.runtime_sketch) AS runtimes,
+               analytics.rollup(b.users_sketch) AS users,
+               sum(b.credits_consumed) AS credits,
+               min(b.first_run_at) AS first_run
+        FROM analytics_internal.board_slices($2, $3) AS s
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, s.from_time, s.to_time, NULL,
+            '{total_runs, successful_runs, running_runs, queued_runs, runtime_sketch, credits_consumed, users_sketch, first_run_at}') AS b
+        WHERE b.total_runs > 0
+        GROUP BY s.timeframes[1], b.agent_id
+    )
+    -- A timeframe is the shorter ones and a slice: each sketch is merged once, and not once for each timeframe.
+    SELECT m.number, m.agent_id, m.total::bigint, m.finished::bigint, m.successful::bigint,
+           coalesce(analytics.num_vals(m.runtimes), 0), coalesce(analytics.approx_distinct(m.users), 0),
+           coalesce(analytics.sum(m.runtimes), 0), analytics.approx_percentile(0.5, m.runtimes),
+           m.credits, m.first_run
+    FROM (
+        SELECT n.number, a.agent_id, sum(s.total) OVER so_far AS total, sum(s.finished) OVER so_far AS finished,
+               sum(s.successful) OVER so_far AS successful, analytics.rollup(s.runtimes) OVER so_far AS runtimes,
+               analytics.rollup(s.users) OVER so_far AS users, sum(s.credits) OVER so_far AS credits,
+               min(s.first_run) OVER so_far AS first_run
+        FROM (SELECT DISTINCT s.agent_id FROM slices AS s) AS a
+        CROSS JOIN LATERAL generate_series(coalesce(analytics_internal.timeframe_number($2), 1),
+                                           coalesce(analytics_internal.timeframe_number($2), 5)) AS n (number)
+        LEFT JOIN slices AS s ON s.agent_id = a.agent_id AND s.number = n.number
+        WINDOW so_far AS (PARTITION BY a.agent_id ORDER BY n.number)
+    ) AS m
+    WHERE m.total > 0
 $function$;
 
-CREATE OR REPLACE FUNCTION analytics.allow_tokens(database_role text, access_level text DEFAULT 'viewer'::text)
- RETURNS void
- LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION analytics_internal.user_inputs(workspace_id uuid, timeframe text, as_of timestamp with time zone)
+ RETURNS TABLE(timeframe_number integer, user_id uuid, total_runs bigint, finished_runs bigint, successful_runs bigint, credits_consumed numeric, expected_credits numeric)
+ LANGUAGE sql
+ STABLE PARALLEL RESTRICTED
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-#variable_conflict use_column
-DECLARE
-    application pg_roles;
-BEGIN
-    PERFORM analytics_internal.require_schema();
-    IF $2 IS NOT NULL AND analytics_internal.level_rank($2) IS NULL THEN
-        PERFORM analytics_internal.refuse_argument('access_level', $2, 'it is not a level of access',
-            'Use one of viewer, member, admin, owner; NULL takes it away.');
-    END IF;
-    SELECT * INTO application FROM pg_roles AS r WHERE r.rolname = $1;
-    IF NOT FOUND AND ($1 IS NULL OR $2 IS NOT NULL) THEN
-        RAISE EXCEPTION 'role "%" does not exist', $1
-            USING ERRCODE = 'undefined_object', HINT = 'Create it with CREATE ROLE first.';
-    END IF;
-    IF $2 IS NOT NULL AND (application.rolsuper OR application.rolbypassrls
-               OR pg_has_role(application.oid, (SELECT c.relowner FROM pg_class AS c
-                                                WHERE c.oid = 'analytics.workspace_members'::regclass), 'MEMBER')) THEN
-        PERFORM analytics_internal.refuse_argument('database_role', $1, 'row security does not bind it',
-            'Use a role that is no superuser, has no BYPASSRLS and is no member of the owner of the tables.');
-    END IF;
+    SELECT p.number, p.user_id, sum(p.total)::bigint, sum(p.finished)::bigint, sum(p.successful)::bigint,
+           sum(p.credits), sum(p.total * p.price)
+    FROM (
+        SELECT n.number, b.user_id,
+               sum(b.total_runs) AS total,
+               sum(b.finished_runs) AS finished,
+               sum(b.successful_runs) AS successful,
+               sum(b.credits_consumed) AS credits,
+               sum(sum(b.credits_consumed)) OVER of_agent / sum(sum(b.total_runs)) OVER of_agent AS price
+        FROM analytics_internal.board_slices($2, $3) AS s
+        CROSS JOIN LATERAL analytics_internal.user_usage_buckets($1, NULL, s.from_time, s.to_time, NULL,
+            '{total_runs, successful_runs, finished_runs, credits_consumed}') AS b
+        CROSS JOIN LATERAL unnest(s.timeframes) AS n (number)
+        WHERE b.total_runs > 0
+        GROUP BY n.number, b.agent_id, b.user_id
+        WINDOW of_agent AS (PARTITION BY n.number, b.agent_id)
+    ) AS p
+    GROUP BY p.number, p.user_id
+$function$;
 
-    PERFORM analytics_internal.lock_schema();
-    PERFORM analytics_internal.forget_namesake($1);
-    IF $2 IS NULL THEN
-        DELETE FROM analytics_internal.token_roles AS r WHERE r.database_role = $1;
-        IF NOT FOUND THEN
-            RETURN;
-        END IF;
-    ELSE
-        INSERT INTO analytics_internal.token_roles AS r (database_role, access_level) VALUES ($1, $2)
-        ON CONFLICT (database_role) DO UPDATE SET access_level = excluded.access_level;
-    END IF;
-    IF application.oid IS NOT NULL THEN
-        PERFORM analytics_internal.regrant($1);
-    END IF;
-    PERFORM analytics_internal.record_audit('allow_tokens', target => $1, detail => jsonb_build_object('level', $2)::text);
-END
+CREATE OR REPLACE FUNCTION analytics_internal.growth_inputs(workspace_id uuid, timeframe text, as_of timestamp with time zone)
+ RETURNS TABLE(timeframe_number integer, current_runs bigint, previous_runs bigint)
+ LANGUAGE sql
+ STABLE PARALLEL RESTRICTED ROWS 5
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    SELECT t.number, coalesce(c.total_runs, 0), coalesce(p.total_runs, 0)
+    FROM (VALUES (1, '24 hours'::interval), (2, '168 hours'), (3, '720 hours'), (4, '2160 hours'), (5, '2160 hours'))
+         AS t (number, span)
+    CROSS JOIN LATERAL analytics.window_bounds('24h', $3) AS b
+    LEFT JOIN LATERAL analytics_internal.execution_metrics_buckets(
+        $1, b.window_end - t.span, b.window_end, NULL, '{total_runs}') AS c ON true
+    LEFT JOIN LATERAL analytics_internal.execution_metrics_buckets(
+        $1, b.window_end - 2 * t.span, b.window_end - t.span, NULL, '{total_runs}') AS p ON true
+    WHERE $2 IS NULL OR t.number = analytics_internal.timeframe_number($2)
 $function$;
 
 CREATE OR REPLACE FUNCTION analytics.configure_lifecycle(workspace_id uuid, rules jsonb)
@@ -1768,6 +1641,268 @@ BEGIN
     WHERE $2 IS NULL OR a.agent_id = $2
     ORDER BY h.score NULLS LAST, a.name, a.agent_id;
 END
+$function$;
+
+CREATE OR REPLACE FUNCTION analytics.set_token_key(name text, algorithm text DEFAULT 'HS256'::text, secret text DEFAULT NULL::text, public_key text DEFAULT NULL::text, jwks jsonb DEFAULT NULL::jsonb, key_id text DEFAULT NULL::text, issuer text DEFAULT NULL::text, audience text DEFAULT NULL::text, issues boolean DEFAULT false, members_only boolean DEFAULT NULL::boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    given constant text := CASE WHEN num_nonnulls($3, $4, $5) = 0 AND $2 = 'HS256'
+                                THEN analytics_internal.new_secret() ELSE $3 END;
+BEGIN
+    PERFORM analytics_internal.require_schema();
+    IF nullif($1, '') IS NULL THEN
+        PERFORM analytics_internal.refuse_argument('name', $1, 'it is not a name', 'Name the key, for example after its issuer.');
+    END IF;
+    IF $2 IS NULL OR $2 NOT IN ('HS256', 'RS256', 'ES256', 'JWKS') THEN
+        PERFORM analytics_internal.refuse_argument('algorithm', $2, 'it is not an algorithm of keys',
+            'Use one of HS256, RS256, ES256, JWKS.');
+    END IF;
+    IF coalesce($9, false) AND $2 <> 'HS256' THEN
+        PERFORM analytics_internal.refuse_argument('issues', 'true', 'only HS256 keys sign tokens here',
+            'Leave issues out: whoever has the private key issues the tokens.');
+    END IF;
+    PERFORM analytics_internal.check_token_key($2, given, $4, $5::text);
+    INSERT INTO analytics_internal.token_keys AS k
+        (name, algorithm, key_id, secret, public_key, jwks, issuer, audience, issues, members_only)
+    VALUES ($1, $2, $6, given, $4, $5, $7, $8, coalesce($9, false), coalesce($10, $9, false))
+    ON CONFLICT (name) DO UPDATE SET
+        algorithm = excluded.algorithm, key_id = excluded.key_id, secret = excluded.secret,
+        public_key = excluded.public_key, jwks = excluded.jwks, issuer = excluded.issuer, audience = excluded.audience,
+        issues = excluded.issues, members_only = excluded.members_only,
+        created_by = excluded.created_by, created_at = excluded.created_at;
+    PERFORM analytics_internal.record_audit('set_token_key', target => $1, detail => jsonb_build_object(
+        'algorithm', $2, 'key_id', $6, 'issuer', $7, 'audience', $8, 'issues', coalesce($9, false))::text);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION analytics.allow_tokens(database_role text, access_level text DEFAULT 'viewer'::text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    application pg_roles;
+BEGIN
+    PERFORM analytics_internal.require_schema();
+    IF $2 IS NOT NULL AND analytics_internal.level_rank($2) IS NULL THEN
+        PERFORM analytics_internal.refuse_argument('access_level', $2, 'it is not a level of access',
+            'Use one of viewer, member, admin, owner; NULL takes it away.');
+    END IF;
+    SELECT * INTO application FROM pg_roles AS r WHERE r.rolname = $1;
+    IF NOT FOUND AND ($1 IS NULL OR $2 IS NOT NULL) THEN
+        RAISE EXCEPTION 'role "%" does not exist', $1
+            USING ERRCODE = 'undefined_object', HINT = 'Create it with CREATE ROLE first.';
+    END IF;
+    IF $2 IS NOT NULL AND (application.rolsuper OR application.rolbypassrls
+               OR pg_has_role(application.oid, (SELECT c.relowner FROM pg_class AS c
+                                                WHERE c.oid = 'analytics.workspace_members'::regclass), 'MEMBER')) THEN
+        PERFORM analytics_internal.refuse_argument('database_role', $1, 'row security does not bind it',
+            'Use a role that is no superuser, has no BYPASSRLS and is no member of the owner of the tables.');
+    END IF;
+
+    PERFORM analytics_internal.lock_schema();
+    PERFORM analytics_internal.forget_namesake($1);
+    IF $2 IS NULL THEN
+        DELETE FROM analytics_internal.token_roles AS r WHERE r.database_role = $1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    ELSE
+        INSERT INTO analytics_internal.token_roles AS r (database_role, access_level) VALUES ($1, $2)
+        ON CONFLICT (database_role) DO UPDATE SET access_level = excluded.access_level;
+    END IF;
+    IF application.oid IS NOT NULL THEN
+        PERFORM analytics_internal.regrant($1);
+    END IF;
+    PERFORM analytics_internal.record_audit('allow_tokens', target => $1, detail => jsonb_build_object('level', $2)::text);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION analytics_internal.write_agent_boards(workspace_id uuid, numbers integer[], agents uuid[], counts bigint[], amounts double precision[], credits numeric[], minimum_runs integer, OUT changed_boards text[], OUT board_count bigint, OUT written_count bigint, OUT removed_count bigint)
+ RETURNS record
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_nestloop TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+    WITH fresh AS MATERIALIZED (
+        SELECT (ARRAY['24h', '7d', '30d', '90d', 'all'])[s.timeframe_number] AS timeframe, s.criteria,
+               s.entity_id AS agent_id, s.rank, s.score, s.percentile, s.award AS badge,
+               $4[s.row_number][1] AS total_runs, $4[s.row_number][3] AS successful_runs,
+               $4[s.row_number][3]::double precision / nullif($4[s.row_number][2], 0) AS success_rate,
+               CASE WHEN $4[s.row_number][4] > 0 THEN $5[s.row_number][2] END AS p50_runtime_seconds,
+               $6[s.row_number] AS credits_consumed, $4[s.row_number][5] AS unique_users
+        FROM analytics_internal.board_standings('agent', $2, $3, $4, $5, NULL, $7) AS s
+    ), compared AS MATERIALIZED (
+        SELECT coalesce(f.timeframe, o.timeframe) AS timeframe, coalesce(f.criteria, o.criteria) AS criteria,
+               coalesce(f.agent_id, o.agent_id) AS agent_id, f.rank, f.score, f.percentile, f.badge, f.total_runs,
+               f.successful_runs, f.success_rate, f.p50_runtime_seconds, f.credits_consumed, f.unique_users,
+               o.rank AS old_rank,
+               ROW(f.rank, f.score, f.percentile, f.badge, f.total_runs, f.successful_runs, f.success_rate,
+                   f.p50_runtime_seconds, f.credits_consumed, f.unique_users)
+               IS DISTINCT FROM
+               ROW(o.rank, o.score, o.percentile, o.badge, o.total_runs, o.successful_runs, o.success_rate,
+                   o.p50_runtime_seconds, o.credits_consumed, o.unique_users) AS differs
+        FROM fresh AS f
+        FULL JOIN (SELECT l.* FROM analytics.agent_leaderboard AS l WHERE l.workspace_id = $1) AS o
+            ON o.timeframe = f.timeframe AND o.criteria = f.criteria AND o.agent_id = f.agent_id
+    ), boards AS MATERIALIZED (
+        SELECT c.timeframe, c.criteria, bool_or(c.differs) AS differs FROM compared AS c GROUP BY c.timeframe, c.criteria
+    ), changed AS MATERIALIZED (
+        SELECT c.*, CASE WHEN c.old_rank IS NULL THEN 'new' WHEN c.rank < c.old_rank THEN 'up'
+                         WHEN c.rank > c.old_rank THEN 'down' ELSE 'same' END AS rank_change
+        FROM compared AS c JOIN boards AS b USING (timeframe, criteria) WHERE b.differs
+    ), removed AS (
+        DELETE FROM analytics.agent_leaderboard AS l USING changed AS c
+        WHERE c.rank IS NULL AND l.workspace_id = $1
+          AND l.timeframe = c.timeframe AND l.criteria = c.criteria AND l.agent_id = c.agent_id
+        RETURNING 1
+    ), updated AS (
+        UPDATE analytics.agent_leaderboard AS l SET
+            rank = c.rank, previous_rank = c.old_rank, rank_change = c.rank_change, score = c.score,
+            percentile = c.percentile, badge = c.badge, total_runs = c.total_runs, successful_runs = c.successful_runs,
+            success_rate = c.success_rate, p50_runtime_seconds = c.p50_runtime_seconds,
+            credits_consumed = c.credits_consumed, unique_users = c.unique_users, calculated_at = now()
+        FROM changed AS c
+        WHERE c.rank IS NOT NULL AND c.old_rank IS NOT NULL AND l.workspace_id = $1
+          AND l.timeframe = c.timeframe AND l.criteria = c.criteria AND l.agent_id = c.agent_id
+          AND (c.differs OR l.previous_rank IS DISTINCT FROM c.old_rank OR l.rank_change <> c.rank_change)
+        RETURNING 1
+    ), added AS (
+        INSERT INTO analytics.agent_leaderboard (
+            workspace_id, timeframe, criteria, agent_id, rank, previous_rank, rank_change, score, percentile, badge,
+            total_runs, successful_runs, success_rate, p50_runtime_seconds, credits_consumed, unique_users, calculated_at)
+        SELECT $1, c.timeframe, c.criteria, c.agent_id, c.rank, NULL, c.rank_change, c.score, c.percentile, c.badge,
+               c.total_runs, c.successful_runs, c.success_rate, c.p50_runtime_seconds, c.credits_consumed,
+               c.unique_users, now()
+        FROM changed AS c WHERE c.old_rank IS NULL
+        RETURNING 1
+    )
+    SELECT (SELECT coalesce(array_agg(b.timeframe || ' ' || b.criteria), '{}') FROM boards AS b WHERE b.differs),
+           (SELECT count(*) FROM boards),
+           (SELECT count(*) FROM updated) + (SELECT count(*) FROM added), (SELECT count(*) FROM removed)
+$function$;
+
+CREATE OR REPLACE FUNCTION analytics_internal.write_user_boards(workspace_id uuid, numbers integer[], users uuid[], counts bigint[], amounts double precision[], credits numeric[], minimum_runs integer, OUT changed_boards text[], OUT board_count bigint, OUT written_count bigint, OUT removed_count bigint)
+ RETURNS record
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_nestloop TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+    WITH achieved AS MATERIALIZED (
+        SELECT h.user_id, jsonb_agg(jsonb_build_object('achievement', h.achievement, 'title', h.title,
+                                                       'achieved_on', h.achieved_on)
+                                    ORDER BY h.achieved_on, h.achievement) AS achievements
+        FROM analytics.user_achievements AS h WHERE h.workspace_id = $1 GROUP BY h.user_id
+    ), fresh AS MATERIALIZED (
+        SELECT (ARRAY['24h', '7d', '30d', '90d', 'all'])[s.timeframe_number] AS timeframe, s.criteria,
+               s.entity_id AS user_id, s.rank, s.score, s.percentile, coalesce(h.achievements, '[]') AS achievements,
+               $4[s.row_number][1] AS total_runs, $4[s.row_number][3] AS successful_runs,
+               $4[s.row_number][3]::double precision / nullif($4[s.row_number][2], 0) AS success_rate,
+               $6[s.row_number] AS credits_consumed, $5[s.row_number][2] - $5[s.row_number][1] AS credits_saved
+        FROM analytics_internal.board_standings('user', $2, $3, $4, $5, NULL, $7) AS s
+        LEFT JOIN achieved AS h ON h.user_id = s.entity_id
+    ), compared AS MATERIALIZED (
+        SELECT coalesce(f.timeframe, o.timeframe) AS timeframe, coalesce(f.criteria, o.criteria) AS criteria,
+               coalesce(f.user_id, o.user_id) AS user_id, f.rank, f.score, f.percentile, f.achievements, f.total_runs,
+               f.successful_runs, f.success_rate, f.credits_consumed, f.credits_saved, o.rank AS old_rank,
+               ROW(f.rank, f.score, f.percentile, f.achievements, f.total_runs, f.successful_runs, f.success_rate,
+                   f.credits_consumed, f.credits_saved)
+               IS DISTINCT FROM
+               ROW(o.rank, o.score, o.percentile, o.achievements, o.total_runs, o.successful_runs, o.success_rate,
+                   o.credits_consumed, o.credits_saved) AS differs
+        FROM fresh AS f
+        FULL JOIN (SELECT l.* FROM analytics.user_leaderboard AS l WHERE l.workspace_id = $1) AS o
+            ON o.timeframe = f.timeframe AND o.criteria = f.criteria AND o.user_id = f.user_id
+    ), boards AS MATERIALIZED (
+        SELECT c.timeframe, c.criteria, bool_or(c.differs) AS differs FROM compared AS c GROUP BY c.timeframe, c.criteria
+    ), changed AS MATERIALIZED (
+        SELECT c.*, CASE WHEN c.old_rank IS NULL THEN 'new' WHEN c.rank < c.old_rank THEN 'up'
+                         WHEN c.rank > c.old_rank THEN 'down' ELSE 'same' END AS rank_change
+        FROM compared AS c JOIN boards AS b USING (timeframe, criteria) WHERE b.differs
+    ), removed AS (
+        DELETE FROM analytics.user_leaderboard AS l USING changed AS c
+        WHERE c.rank IS NULL AND l.workspace_id = $1
+          AND l.timeframe = c.timeframe AND l.criteria = c.criteria AND l.user_id = c.user_id
+        RETURNING 1
+    ), updated AS (
+        UPDATE analytics.user_leaderboard AS l SET
+            rank = c.rank, previous_rank = c.old_rank, rank_change = c.rank_change, score = c.score,
+            percentile = c.percentile, achievements = c.achievements, total_runs = c.total_runs,
+            successful_runs = c.successful_runs, success_rate = c.success_rate, credits_consumed = c.credits_consumed,
+            credits_saved = c.credits_saved, calculated_at = now()
+        FROM changed AS c
+        WHERE c.rank IS NOT NULL AND c.old_rank IS NOT NULL AND l.workspace_id = $1
+          AND l.timeframe = c.timeframe AND l.criteria = c.criteria AND l.user_id = c.user_id
+          AND (c.differs OR l.previous_rank IS DISTINCT FROM c.old_rank OR l.rank_change <> c.rank_change)
+        RETURNING 1
+    ), added AS (
+        INSERT INTO analytics.user_leaderboard (
+            workspace_id, timeframe, criteria, user_id, rank, previous_rank, rank_change, score, percentile, achievements,
+            total_runs, successful_runs, success_rate, credits_consumed, credits_saved, calculated_at)
+        SELECT $1, c.timeframe, c.criteria, c.user_id, c.rank, NULL, c.rank_change, c.score, c.percentile, c.achievements,
+               c.total_runs, c.successful_runs, c.success_rate, c.credits_consumed, c.credits_saved, now()
+        FROM changed AS c WHERE c.old_rank IS NULL
+        RETURNING 1
+    )
+    SELECT (SELECT coalesce(array_agg(b.timeframe || ' ' || b.criteria), '{}') FROM boards AS b WHERE b.differs),
+           (SELECT count(*) FROM boards),
+           (SELECT count(*) FROM updated) + (SELECT count(*) FROM added), (SELECT count(*) FROM removed)
+$function$;
+
+CREATE OR REPLACE FUNCTION analytics_internal.award_achievements(workspace_id uuid)
+ RETURNS bigint
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+    WITH usage AS MATERIALIZED (
+        SELECT b.user_id, b.agent_id, b.bucket, b.total_runs, b.successful_runs, b.credits_consumed,
+               b.total_runs * (sum(b.credits_consumed) OVER on_day / sum(b.total_runs) OVER on_day) - b.credits_consumed AS saved,
+               (row_number() OVER (PARTITION BY b.user_id, b.agent_id ORDER BY b.bucket) = 1)::integer AS first_use
+        FROM analytics_internal.user_usage_buckets($1, NULL, '-infinity', 'infinity', interval '1 day',
+            '{total_runs, successful_runs, credits_consumed}') AS b
+        WHERE b.total_runs > 0
+        WINDOW on_day AS (PARTITION BY b.agent_id, b.bucket)
+    ), days AS (
+        SELECT u.user_id, (u.bucket AT TIME ZONE 'UTC')::date AS day, sum(u.total_runs) AS runs,
+               sum(u.successful_runs) AS successes, sum(u.saved) AS saved, sum(u.first_use) AS agents,
+               (u.bucket AT TIME ZONE 'UTC')::date
+                   - row_number() OVER (PARTITION BY u.user_id ORDER BY u.bucket)::integer AS streak
+        FROM usage AS u GROUP BY u.user_id, u.bucket
+    ), reached AS (
+        SELECT d.user_id, d.day, m.measure, m.value
+        FROM (
+            SELECT d.*, sum(d.runs) OVER so_far AS all_runs, sum(d.successes) OVER so_far AS all_successes,
+                   sum(d.saved) OVER so_far AS all_saved, sum(d.agents) OVER so_far AS all_agents,
+                   row_number() OVER so_far AS active_days,
+                   row_number() OVER (PARTITION BY d.user_id, d.streak ORDER BY d.day) AS streak_days
+            FROM days AS d
+            WINDOW so_far AS (PARTITION BY d.user_id ORDER BY d.day)
+        ) AS d
+        CROSS JOIN LATERAL (VALUES
+            ('runs', d.all_runs), ('successes', d.all_successes), ('active_days', d.active_days::numeric),
+            ('streak_days', d.streak_days::numeric), ('agents', d.all_agents), ('saved_credits', d.all_saved)
+        ) AS m (measure, value)
+    ), awarded AS (
+        INSERT INTO analytics.user_achievements (workspace_id, user_id, achievement, title, achieved_on, awarded_at)
+        SELECT $1, c.user_id, r.achievement, r.title, min(c.day), now()
+        FROM analytics_internal.achievement_rules AS r
+        JOIN reached AS c ON c.measure = r.measure AND c.value >= r.threshold
+        WHERE r.is_active
+        GROUP BY c.user_id, r.achievement, r.title
+        ON CONFLICT DO NOTHING
+        RETURNING 1
+    )
+    SELECT count(*) FROM awarded
 $function$;
 
 -- Runs last. In a trusted extension everything so far belongs to the bootstrap superuser: hand it to the role that

@@ -196,8 +196,8 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
-    "../sql/leaderboards.sql",
-    name = "leaderboards_sql",
+    "../sql/leaderboards/inputs.sql",
+    name = "leaderboards_inputs_sql",
     requires = [
         "agents_sql",
         "percentiles_sql",
@@ -208,38 +208,83 @@ extension_sql_file!(
         leaderboards::standings::board_standings,
         leaderboards::standings::board_terms,
         leaderboards::standings::rank_scores,
-        leaderboards::workspaces::workspace_board,
-        leaderboards::workspaces::explain_workspace,
     ]
 );
 extension_sql_file!(
-    "../sql/lifecycle.sql",
-    name = "lifecycle_sql",
+    "../sql/leaderboards/live.sql",
+    name = "leaderboards_live_sql",
+    requires = [
+        "leaderboards_inputs_sql",
+        leaderboards::workspaces::workspace_board,
+        leaderboards::workspaces::explain_workspace
+    ]
+);
+extension_sql_file!(
+    "../sql/leaderboards/kept.sql",
+    name = "leaderboards_kept_sql",
+    requires = ["leaderboards_live_sql"]
+);
+extension_sql_file!(
+    "../sql/lifecycle/states.sql",
+    name = "lifecycle_states_sql",
+    requires = [
+        "percentiles_sql",
+        lifecycle::states::state_rows,
+        lifecycle::states::state_totals
+    ]
+);
+extension_sql_file!(
+    "../sql/lifecycle/rules.sql",
+    name = "lifecycle_rules_sql",
     requires = [
         "agents_sql",
-        "rollup_sql",
-        "percentiles_sql",
         "access_sql",
-        lifecycle::states::state_rows,
-        lifecycle::states::state_totals,
-        lifecycle::analysis::kaplan_meier,
-        lifecycle::analysis::survival_median,
-        lifecycle::analysis::log_rank_test,
-        lifecycle::analysis::compare_means,
-        lifecycle::analysis::compare_shares,
-        lifecycle::analysis::health_of,
         lifecycle::analysis::check_dependencies,
         lifecycle::rules::validate_lifecycle,
         lifecycle::rules::replace_lifecycle_text,
         lifecycle::rules::default_lifecycle_states,
         lifecycle::rules::default_lifecycle_transitions,
         lifecycle::rules::default_lifecycle_guards,
-        lifecycle::rules::lifecycle_metrics,
+        lifecycle::rules::lifecycle_metrics
+    ]
+);
+extension_sql_file!(
+    "../sql/lifecycle/transitions.sql",
+    name = "lifecycle_transitions_sql",
+    requires = [
+        "lifecycle_rules_sql",
+        "rollup_sql",
         lifecycle::transition::transition_agent,
         lifecycle::requests::request_transition,
         lifecycle::requests::approve_transition,
-        lifecycle::requests::reject_transition,
+        lifecycle::requests::reject_transition
     ]
+);
+extension_sql_file!(
+    "../sql/lifecycle/versions.sql",
+    name = "lifecycle_versions_sql",
+    requires = [
+        "lifecycle_transitions_sql",
+        lifecycle::analysis::compare_means,
+        lifecycle::analysis::compare_shares
+    ]
+);
+extension_sql_file!(
+    "../sql/lifecycle/analysis.sql",
+    name = "lifecycle_analysis_sql",
+    requires = [
+        "lifecycle_states_sql",
+        "lifecycle_versions_sql",
+        lifecycle::analysis::kaplan_meier,
+        lifecycle::analysis::survival_median,
+        lifecycle::analysis::log_rank_test,
+        lifecycle::analysis::health_of
+    ]
+);
+extension_sql_file!(
+    "../sql/lifecycle/health.sql",
+    name = "lifecycle_health_sql",
+    requires = ["lifecycle_analysis_sql"]
 );
 extension_sql_file!(
     "../sql/trends.sql",

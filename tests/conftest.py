@@ -388,6 +388,38 @@ def own_server(make_server: Callable[..., Server]) -> Server:
     return make_server()
 
 
+@pytest.fixture(params=["postmaster", "backend"])
+def crash(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """kill -9, and the server is up again: of the postmaster with all its processes, or of one backend alone.
+
+    After a backend's end the postmaster ends all others and recovers by itself. Which backend can be chosen by its
+    connection; otherwise it is one that is at work in the database.
+    """
+    at_work = (
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " ORDER BY state = 'active' DESC, random() LIMIT 1"
+    )
+
+    def crash_of(database: Database, connection: psycopg.Connection | None = None) -> None:
+        server = database.server
+        recovered = server.log().count("database system is ready to accept connections")
+        if request.param == "postmaster":
+            server.kill()
+            database.close()
+            server.start()
+        else:
+            postmaster = server.pid
+            server.kill(connection.info.backend_pid if connection else database.value(at_work))
+            database.close()
+            assert server.pid == postmaster
+        wait_until(
+            lambda: server.log().count("database system is ready to accept connections") > recovered,
+            "the server has not recovered",
+        )
+
+    return crash_of
+
+
 @pytest.fixture
 def background() -> Iterator[Callable[..., Future]]:
     """background(function, *args) runs it in a thread: .result(60) waits for it and raises what it raised."""

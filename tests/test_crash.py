@@ -27,15 +27,17 @@ def database(durable: Server):
     return durable.create_database()
 
 
-def crash(database: Database) -> None:
-    """kill -9 the postmaster, and start the server again: recovery from its log."""
-    server = database.server
-    server.kill()
-    database.close()
-    server.start()
-    assert "database system was not properly shut down" in server.log()
-    assert database.value("SHOW fsync") == "on"
-    assert database.value("SHOW synchronous_commit") == "on"
+@pytest.fixture
+def kill(crash):
+    """A crash of a server that waits for its disk, as all of this file shall be."""
+
+    def kill_in(database: Database, connection: psycopg.Connection | None = None) -> None:
+        crash(database, connection)
+        assert "database system was not properly shut down" in database.server.log()
+        assert database.value("SHOW fsync") == "on"
+        assert database.value("SHOW synchronous_commit") == "on"
+
+    return kill_in
 
 
 class Writer:
@@ -61,7 +63,7 @@ class Writer:
             return
 
 
-def test_kill_during_inserts_and_copy(database, background):
+def test_kill_during_inserts_and_copy(database, background, kill):
     db = database
     db.server.install(db)
     workspace, agents = db.workspace(), [uuid.uuid4() for _ in range(2)]
@@ -95,7 +97,7 @@ def test_kill_during_inserts_and_copy(database, background):
         wait_until(
             lambda writers=writers: all(len(writer.acknowledged) > 200 for writer in writers), "too slow"
         )
-        crash(db)
+        kill(db, loader if round_number else writers[0].connection)
         for each in [*writing, loading]:
             each.result(60)
 
@@ -118,7 +120,7 @@ def test_kill_during_inserts_and_copy(database, background):
     assert db.value("SELECT count(*) FROM analytics.agent_runs") == before
 
 
-def test_kill_during_setup(database, background):
+def test_kill_during_setup(database, background, kill):
     db = database
     db.execute("CREATE EXTENSION shadower_analytics")
     everything = (
@@ -138,7 +140,7 @@ def test_kill_during_setup(database, background):
     calling = background(caller.execute, "SELECT * FROM analytics.setup()")
     state = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
     wait_until(lambda: db.value(state, [caller.info.backend_pid]) == "PgSleep", "setup() did not get there")
-    crash(db)
+    kill(db, caller)
     with pytest.raises(psycopg.OperationalError):
         calling.result(60)
 
@@ -151,7 +153,7 @@ def test_kill_during_setup(database, background):
     db.execute("SELECT * FROM analytics.generate_demo_data(1000)")
     assert db.value("SELECT count(*) FROM analytics.agent_runs") == 1000
     # And an acknowledged setup() stays.
-    crash(db)
+    kill(db, db.connect())
     assert {action for _, action in db.rows("SELECT name, action FROM analytics.setup()")} == {
         "present",
         "replaced",
@@ -159,7 +161,7 @@ def test_kill_during_setup(database, background):
     assert db.value("SELECT count(*) FROM analytics.agent_runs") == 1000
 
 
-def test_kill_while_rows_move_to_their_month(database, background):
+def test_kill_while_rows_move_to_their_month(database, background, kill):
     db = database
     db.server.install(db)
     workspace = db.workspace()
@@ -182,7 +184,7 @@ def test_kill_while_rows_move_to_their_month(database, background):
         WHERE pid = %s AND relation = 'analytics.agent_errors'::regclass AND mode = 'ShareRowExclusiveLock' AND granted"""
     wait_until(lambda: db.value(locked, [maker.info.backend_pid]), "no month was made")
     assert not making.done(), "it was over before it could be killed"
-    crash(db)
+    kill(db, maker)
     with pytest.raises(psycopg.OperationalError):
         making.result(60)
     assert db.contents() == before
@@ -193,7 +195,7 @@ def test_kill_while_rows_move_to_their_month(database, background):
     assert after["analytics.agent_errors"] == before["analytics.agent_errors"]
 
 
-def test_kill_during_transitions_and_boards(database, background):
+def test_kill_during_transitions_and_boards(database, background, kill):
     """An acknowledged transition is in the history, the state is that of the last one, and boards are whole."""
     db = database
     db.server.install(db)
@@ -227,13 +229,15 @@ def test_kill_during_transitions_and_boards(database, background):
                 connection.execute("SELECT * FROM analytics.refresh()")
                 connection.execute("SELECT * FROM analytics.refresh_leaderboards()")
                 connection.execute("SELECT * FROM analytics.refresh_trends()")
+                connection.execute("SELECT * FROM analytics.refresh_suggestions()")
+                connection.execute("SELECT analytics.record_agent_health()")
         except psycopg.OperationalError:
             return
 
     for round_number in range(3):
         moving = [*(background(move, agent) for agent in agents), background(refresh)]
         wait_until(lambda least=50 * (round_number + 1): min(acknowledged.values()) > least, "too slow")
-        crash(db)
+        kill(db)
         for each in moving:
             each.result(60)
         for agent in agents:

@@ -1,4 +1,4 @@
-"""kill -9 of the server in the middle of refresh, ingestion and clean-up: rollups and raw rows belong together still.
+"""kill -9 of the server, or of one backend, in the middle of refresh, ingestion and clean-up: rollups and raw rows belong together still.
 
 More of it: ``SHADOWER_CRASHES=200 make test-e2e ARGS='-k rollup_crash'``.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from conftest import Database, Server, start_server, wait_until
+from conftest import Server, start_server, wait_until
 from rollup_oracle import QUESTIONS, Actor, Oracle, prepare, recent_start, refresh
 from test_retention import ALL_TABLES, answers, old_rows
 from test_rollup import refresh_until, work
@@ -27,19 +27,12 @@ def durable() -> Iterator[Server]:
     server.destroy()
 
 
-def crash(database: Database) -> None:
-    server = database.server
-    server.kill()
-    database.close()
-    server.start()
-
-
 def until_it_ends(action: Callable, *args) -> None:
     with contextlib.suppress(psycopg.OperationalError):
         action(*args)
 
 
-def test_kill_during_refresh_and_ingestion(durable, background):
+def test_kill_during_refresh_and_ingestion(durable, background, crash):
     """What the log holds and what the rollups hold belong together."""
     database = durable.install(durable.create_database())
     rng = random.Random(11)
@@ -61,13 +54,11 @@ def test_kill_during_refresh_and_ingestion(durable, background):
                 "nothing was refreshed",
             )
             stop.wait(rng.random() / 4)
-            durable.kill()
+            crash(database)
         finally:
             stop.set()
         for task in tasks:
             task.result(60)
-        database.close()
-        durable.start()
         for _ in range(3):
             oracle.check(database.connection, f"after crash {number}", len(QUESTIONS))
         if number % 5 == 4:
@@ -80,7 +71,7 @@ def test_kill_during_refresh_and_ingestion(durable, background):
     assert database.rows("SELECT * FROM analytics.verify_rollups()") == []
 
 
-def test_kill_during_clean_up(durable, background):
+def test_kill_during_clean_up(durable, background, crash):
     """At each of its steps; what is asked of the old days is what it was."""
     database = durable.install(durable.create_database())
     workspace = database.workspace()
@@ -115,7 +106,7 @@ def test_kill_during_clean_up(durable, background):
             database.wait_until_blocked(cleaner)
         else:
             threading.Event().wait(rng.random() * 0.6)
-        crash(database)
+        crash(database, cleaner)
         cleaning.result(60)
         killed.append(database.value(state))
         assert answers(database.connection, workspace) == before, killed
@@ -129,7 +120,7 @@ def test_kill_during_clean_up(durable, background):
     assert database.rows("SELECT * FROM analytics.verify_rollups()") == []
 
 
-def test_kill_during_rebuild_and_views(durable, background):
+def test_kill_during_rebuild_and_views(durable, background, crash):
     database = durable.install(durable.create_database())
     rng = random.Random(4)
     start = recent_start()

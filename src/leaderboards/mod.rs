@@ -1,4 +1,4 @@
-//! Leaderboards: crate `leaderboards` as functions of SQL. Which rows are compared is said in `sql/leaderboards.sql`,
+//! Leaderboards: crate `leaderboards` as functions of SQL. Which rows are compared is said in `sql/leaderboards/`,
 //! which hands them over as one array for each column.
 
 pub mod standings;

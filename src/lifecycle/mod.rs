@@ -1,5 +1,5 @@
 //! Lifecycle of agents: states with rules, guarded transitions, time in state, survival, health.
-//! The algorithms are in `crates/lifecycle`, the SQL in `sql/lifecycle.sql`.
+//! The algorithms are in `crates/lifecycle`, the SQL in `sql/lifecycle/`.
 
 pub mod analysis;
 pub mod requests;
