@@ -40,6 +40,14 @@ SIZES = {
     " FROM pg_stat_user_tables WHERE relname ~ '_(hourly|daily|minute)$'",
 }
 
+# What autovacuum had to do, and left; partitions as one.
+CHURN = """
+    SELECT coalesce(p.inhparent::regclass, s.relid::regclass)::text AS name, sum(n_tup_upd + n_tup_del) AS changed,
+           sum(n_tup_hot_upd)::float8 / nullif(sum(n_tup_upd), 0) AS hot, sum(n_live_tup) AS live, sum(n_dead_tup) AS dead,
+           sum(autovacuum_count) AS vacuums, sum(pg_relation_size(s.relid)) / 1024 AS heap
+    FROM pg_stat_user_tables AS s LEFT JOIN pg_inherits AS p ON p.inhrelid = s.relid
+    GROUP BY 1 HAVING sum(n_tup_upd + n_tup_del) > 100 ORDER BY 2 DESC LIMIT 15"""
+
 
 def agent(rng: random.Random) -> str:
     return f"md5('{rng.randrange(AGENTS)}')::uuid"
@@ -132,6 +140,10 @@ def main() -> None:
         quarter = max(1, len(values) // 4)
         first, last = statistics.mean(values[:quarter]), statistics.mean(values[-quarter:])
         table.figure(name, f"{first:,.1f} to {last:,.1f}", "highest", f"{max(values):,.1f}")
+    for name, changed, hot, live, dead, vacuums, heap in db.execute(CHURN).fetchall():
+        kept = f"{live:,} live and {dead:,} dead rows in {heap:,} kB"
+        done = f"{changed:,} changed, {hot or 0:.0%} in their page; vacuumed {vacuums} times"
+        table.figure(name, kept, "", done)
     differences = db.execute("SELECT count(*) FROM analytics.verify_rollups()").fetchone()[0]
     table.figure("rows of rollups that differ from raw rows", f"{differences}")
     table.show()
