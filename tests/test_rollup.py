@@ -304,6 +304,36 @@ def test_what_refresh_returns_and_logs(db):
             db.execute(call)
 
 
+def test_rows_that_are_the_same_stay(db):
+    """What a refresh computes anew and finds as it is, it does not write."""
+    workspace, busy, idle = db.workspace(), uuid.UUID(int=1), uuid.UUID(int=2)
+    run = (
+        "INSERT INTO analytics.agent_runs (workspace_id, agent_id, user_id, status, started_at, runtime_seconds,"
+        " credits_consumed) VALUES (%s, %s, %s, 'completed', %s, %s, 0.10)"
+    )
+    for user in (busy, idle):
+        db.execute(run, [workspace, AGENT, user, START, 1])
+    db.execute("SELECT analytics.refresh()")
+    places = "SELECT user_id, ctid::text FROM analytics.user_usage_daily"
+    hours = "SELECT ctid::text, p95_runtime_seconds FROM analytics.agent_performance_hourly"
+    before = dict(db.rows(places))
+    db.execute(run, [workspace, AGENT, busy, START, 2])
+    db.execute("SELECT analytics.refresh()")
+    after = dict(db.rows(places))
+    assert after[idle] == before[idle]
+    assert after[busy] != before[busy]
+
+    # Nothing has changed at all; then a column that only people read is wrong.
+    kept = db.rows(hours)
+    db.execute("SELECT analytics.rebuild_rollup('agent_performance')")
+    db.execute("SELECT analytics.refresh()")
+    assert db.rows(hours) == kept
+    db.execute("UPDATE analytics.agent_performance_hourly SET p95_runtime_seconds = 7")
+    db.execute("SELECT analytics.rebuild_rollup('agent_performance')")
+    db.execute("SELECT analytics.refresh()")
+    assert [p95 for _, p95 in db.rows(hours)] == [p95 for _, p95 in kept]
+
+
 def test_rows_of_another_source_touch_no_other_rollup(db):
     workspace = db.workspace()
     db.execute(

@@ -1,6 +1,6 @@
 //! Recomputing what has changed.
 
-use super::super::declarations::{Level, Rollup};
+use super::super::declarations::{Level, Merge, Rollup};
 use super::{Scope, start_of};
 
 impl Rollup {
@@ -91,8 +91,8 @@ impl Rollup {
         )
     }
 
-    /// Puts `fresh` into the table of a level in place of what was there. Returns how many buckets, rows read,
-    /// written and removed.
+    /// Puts `fresh` into the table of a level in place of what was there. Rows that are the same already stay: of a day
+    /// most users have not done anything since. Returns how many buckets, rows read, written and removed.
     fn replace(
         &self,
         level: Level,
@@ -117,6 +117,18 @@ impl Rollup {
             .map(|name| format!("{name} = excluded.{name}"))
             .collect::<Vec<_>>()
             .join(", ");
+        // Sketches by their bytes: their operators are not on the search path.
+        let compared = self
+            .columns()
+            .map(|column| (column.name, matches!(column.merge, Merge::Sketch)))
+            .chain(self.derived.iter().map(|(name, _)| (*name, false)));
+        let differs = compared
+            .map(|(name, is_sketch)| {
+                let cast = if is_sketch { "::bytea" } else { "" };
+                format!("t.{name}{cast} IS DISTINCT FROM excluded.{name}{cast}")
+            })
+            .collect::<Vec<_>>()
+            .join(" OR ");
         let derived = self
             .derived
             .iter()
@@ -149,9 +161,9 @@ impl Rollup {
              ), removed AS (
                  DELETE FROM analytics.{table} AS t USING gone AS g WHERE {same} RETURNING 1
              ), written AS (
-                 INSERT INTO analytics.{table} ({names})
+                 INSERT INTO analytics.{table} AS t ({names})
                  SELECT {names} FROM (SELECT f.*{derived} FROM fresh AS f ORDER BY {fresh_key}) AS f
-                 ON CONFLICT ({conflict}) DO UPDATE SET {updates}
+                 ON CONFLICT ({conflict}) DO UPDATE SET {updates} WHERE {differs}
                  RETURNING 1
              )
              SELECT {bucket_count}, (SELECT coalesce(sum({read}), 0)::bigint FROM fresh AS f),
