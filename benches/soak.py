@@ -44,7 +44,7 @@ SIZES = {
 CHURN = """
     SELECT coalesce(p.inhparent::regclass, s.relid::regclass)::text AS name, sum(n_tup_upd + n_tup_del) AS changed,
            sum(n_tup_hot_upd)::float8 / nullif(sum(n_tup_upd), 0) AS hot, sum(n_live_tup) AS live, sum(n_dead_tup) AS dead,
-           sum(autovacuum_count) AS vacuums, sum(pg_relation_size(s.relid)) / 1024 AS heap
+           sum(autovacuum_count) AS vacuums, (sum(pg_relation_size(s.relid)) / 1024)::bigint AS heap
     FROM pg_stat_user_tables AS s LEFT JOIN pg_inherits AS p ON p.inhrelid = s.relid
     GROUP BY 1 HAVING sum(n_tup_upd + n_tup_del) > 100 ORDER BY 2 DESC LIMIT 15"""
 
