@@ -261,7 +261,9 @@ def test_entries_that_wait_stay(db):
     # Those that are there still are counted by the rollup already: there is nothing to correct.
     assert db.value("SELECT analytics.rebuild_rollup('execution_metrics')") == 0
     assert db.rows(departures, [workspace]) == [(3, 3)]
-    db.execute("UPDATE analytics.execution_metrics_hourly SET queue_departures = 7 WHERE bucket >= %s", [today()])
+    db.execute(
+        "UPDATE analytics.execution_metrics_hourly SET queue_departures = 7 WHERE bucket >= %s", [today()]
+    )
     assert db.value("SELECT analytics.rebuild_rollup('execution_metrics')") > 0
     assert db.rows(departures, [workspace]) == [(3, 3)]
 
