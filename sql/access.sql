@@ -197,7 +197,7 @@ AS $$
     UNION ALL
     -- What those call, and what CHECK constraints call.
     SELECT CASE p.proname WHEN 'change_member' THEN 'owner' WHEN 'replace_lifecycle' THEN 'owner'
-                          WHEN 'decide_suggestion' THEN 'admin' ELSE 'viewer' END,
+                          WHEN 'decide_suggestion' THEN 'admin' WHEN 'record_agent_health' THEN 'admin' ELSE 'viewer' END,
            'EXECUTE', 'ROUTINE', p.oid::regprocedure::text
     FROM pg_proc AS p
     WHERE p.pronamespace = 'analytics_internal'::regnamespace
@@ -216,7 +216,7 @@ AS $$
                         'compare_shares', 'health_of', 'states_of', 'transitions_of', 'guards_of', 'lifecycle_metrics',
                         'default_lifecycle_states', 'default_lifecycle_transitions', 'default_lifecycle_guards',
                         'run_measures', 'evaluate_guards', 'require_version', 'require_window', 'judged_deployments',
-                        'moves', 'check_dependencies', 'replace_lifecycle')
+                        'moves', 'check_dependencies', 'replace_lifecycle', 'record_agent_health')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t
@@ -530,11 +530,13 @@ $$;
 COMMENT ON FUNCTION analytics.set_role_limits(text, interval, integer, integer) IS
     'Limits what a role can take: statement_timeout (default 30 seconds, 0 is none), connection_limit (-1 is none), work_mem_megabytes; NULL leaves a limit as it is. They hold from the role''s next session. Needs the right to alter the role. Errors: 42704 unknown role, 22023 out of range, 42501 not allowed.';
 
+CREATE FUNCTION analytics.accessible_workspaces(minimum_level text DEFAULT 'viewer') RETURNS SETOF uuid
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 5
+AS 'MODULE_PATHNAME', 'accessible_workspaces_wrapper';
 COMMENT ON FUNCTION analytics.accessible_workspaces(text) IS
     'Workspaces in which the current role has at least a level: viewer (default), member, admin or owner. Row security asks it once per statement. No rows for a role without access; the owner of the tables and superusers pass row security by. Errors: 22023 unknown level.';
 COMMENT ON FUNCTION analytics_internal.require_level(uuid, text) IS
     'Raises 42501 unless the current role has at least a level in a workspace or owns the tables; 22023 for a workspace that its owner does not find.';
-ALTER FUNCTION analytics.accessible_workspaces(text) ROWS 5;
 ALTER FUNCTION analytics_internal.require_level(uuid, text) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION analytics_internal.change_member(uuid, text, text, uuid) SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION analytics_internal.change_member(uuid, text, text, uuid) IS

@@ -29,6 +29,9 @@ $$;
 COMMENT ON FUNCTION analytics_internal.register_discovered_agents() IS
     'Registers the agents that were met while another transaction was registering them; returns how many were new.';
 
+CREATE FUNCTION analytics.agent_id(workspace_id uuid, agent_name text) RETURNS uuid
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'agent_id_wrapper';
 COMMENT ON FUNCTION analytics.agent_id(uuid, text) IS
     'Id for an agent that is known by its name only: the version 5 UUID (RFC 9562) of the name in the name space of the workspace. The same name always gives the same id. NULL for NULL.';
 

@@ -22,6 +22,10 @@ COMMENT ON FUNCTION analytics_internal.require_keep(interval) IS
 ALTER FUNCTION analytics_internal.record_audit(text, uuid, text, text, boolean) SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION analytics_internal.record_audit(text, uuid, text, text, boolean) IS
     'Writes an entry of audit_log as the owner of the tables: action, workspace, target, detail, whether it was refused. In a read-only transaction, a line of the server''s log instead. Never give it a secret.';
-ALTER FUNCTION analytics.cleanup_audit_log(interval) SET search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION analytics.cleanup_audit_log(keep interval DEFAULT '400 days') RETURNS bigint
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'cleanup_audit_log_wrapper';
 COMMENT ON FUNCTION analytics.cleanup_audit_log(interval) IS
     'Removes entries of audit_log that are older than keep (default 400 days) and returns how many; the only way to remove any. For the owner of the tables. Errors: 22023 keep is NULL or less than a day, 42501 not the owner.';

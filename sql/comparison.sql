@@ -1,10 +1,27 @@
 -- Comparison: is a difference more than chance? The tests are in src/comparison.rs.
 
-ALTER FUNCTION analytics.two_proportion_test(bigint, bigint, bigint, bigint) ROWS 1;
-ALTER FUNCTION analytics.welch_test(double precision, double precision, bigint, double precision, double precision, bigint) ROWS 1;
 ALTER FUNCTION analytics_internal.rank_test(bytea, bytea) ROWS 1;
+
+CREATE FUNCTION analytics.two_proportion_test(
+    successes_a bigint, total_a bigint, successes_b bigint, total_b bigint)
+RETURNS TABLE (
+    difference double precision, difference_low double precision, difference_high double precision,
+    statistic double precision, p_value double precision, effect_size double precision
+)
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 ROWS 1
+AS 'MODULE_PATHNAME', 'two_proportion_test_wrapper';
 COMMENT ON FUNCTION analytics.two_proportion_test(bigint, bigint, bigint, bigint) IS
     'Do two shares differ? Two-proportion z-test, two-sided: difference (first less second) with its 95 % interval (Newcombe), statistic z, p_value, effect_size (Cohen''s h). All NULL for a NULL argument or an empty group. Errors: 22023 a number below zero, more successes than trials.';
+
+CREATE FUNCTION analytics.welch_test(
+    mean_a double precision, stddev_a double precision, total_a bigint, mean_b double precision,
+    stddev_b double precision, total_b bigint)
+RETURNS TABLE (
+    difference double precision, difference_low double precision, difference_high double precision,
+    statistic double precision, p_value double precision, effect_size double precision
+)
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 ROWS 1
+AS 'MODULE_PATHNAME', 'welch_test_wrapper';
 COMMENT ON FUNCTION analytics.welch_test(double precision, double precision, bigint, double precision, double precision, bigint) IS
     'Do two means differ, whatever the variances? Welch''s t-test, two-sided, from mean, standard deviation (of a sample) and count of each group: difference (first less second) with its 95 % interval, statistic t, p_value, effect_size (Cohen''s d). All NULL for a NULL argument or a group of fewer than two. Errors: 22023 a number below zero.';
 COMMENT ON FUNCTION analytics_internal.rank_test(bytea, bytea) IS 'The row of mann_whitney_test(), from the bytes of sketches.';

@@ -2,6 +2,10 @@
 
 COMMENT ON FUNCTION analytics_internal.error_fingerprint(text, text, text) IS
     'The same 16 hexadecimal digits for errors of one type, category and message_pattern(). Computed for each row of agent_errors; NULL for a NULL type or category.';
+
+CREATE FUNCTION analytics.message_pattern(error_message text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1000
+AS 'MODULE_PATHNAME', 'message_pattern_wrapper';
 COMMENT ON FUNCTION analytics.message_pattern(text) IS
     'What of an error message counts when errors are told apart: personal data masked, lower case, <id> for UUIDs and other long ids, <hex> for hexadecimal words, <n> for numbers, dates, times, addresses and versions, blanks as one space; of the first 500 characters. NULL for NULL.';
 

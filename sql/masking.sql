@@ -1,5 +1,8 @@
 -- Personal data in free text: what it is masked to, and who meets it unmasked.
 
+CREATE FUNCTION analytics.mask_text(content text, max_length integer DEFAULT 200) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1000
+AS 'MODULE_PATHNAME', 'mask_text_wrapper';
 COMMENT ON FUNCTION analytics.mask_text(text, integer) IS
     'The text with e-mail addresses, phone and card numbers, keys, tokens and passwords replaced by words such as [email], cut to max_length characters (default 200, the last an ellipsis), masked first and cut after. NULL for NULL. It knows forms, not meanings: a name stays. Errors: 22023 max_length outside 1 to 1000000.';
 COMMENT ON FUNCTION analytics_internal.mask_json_text(text, integer) IS

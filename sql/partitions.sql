@@ -112,7 +112,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.lock_out_writers() IS
     'Locks what making a month needs to be locked, to the end of the transaction; 55P03 when that cannot be had within lock_timeout.';
 
-CREATE FUNCTION analytics.ensure_partitions(months_ahead integer DEFAULT 3, since timestamptz DEFAULT NULL)
+CREATE FUNCTION analytics_internal.ensure_partitions(months_ahead integer, since timestamptz)
 RETURNS TABLE (partition_name text, action text, moved_count bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -208,6 +208,13 @@ BEGIN
     PERFORM set_config('lock_timeout', patience, true);
 END
 $$;
+COMMENT ON FUNCTION analytics_internal.ensure_partitions(integer, timestamptz) IS 'What ensure_partitions() does, as the owner of the tables.';
+
+CREATE FUNCTION analytics.ensure_partitions(months_ahead integer DEFAULT 3, since timestamptz DEFAULT NULL)
+RETURNS TABLE (partition_name text, action text, moved_count bigint)
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'as_owner';
 COMMENT ON FUNCTION analytics.ensure_partitions(integer, timestamptz) IS
     'Makes the monthly partitions from the month of since (default: this month) to months_ahead (0 to 120, default 3) months from now, and one for each month whose rows wait in the default partition; moves those rows. Registers the agents that wait in agent_discoveries. One row per month: partition_name, action (created, present, or detached when a table of that name exists and is no partition), moved_count. No rows when the tables are not partitioned. Called by setup() and by every refresh. Errors: 22023 argument out of range, 55000 setup() has not run, 55P03 agent_runs is in use for longer than lock_timeout (3 seconds when none is set).';
 

@@ -300,8 +300,17 @@ COMMENT ON FUNCTION analytics.histogram(analytics.percentile_sketch, integer) IS
     'Buckets of equal width between the least and the greatest finite value of a sketch: bucket (from 1), lower and upper bound, count. The counts add up to the finite values; exact while the sketch is. Errors: 22023 buckets outside 1 to 10000.';
 COMMENT ON FUNCTION analytics_internal.sketch_histogram(bytea, integer) IS
     'The rows of histogram(), from the bytes of a sketch.';
+
+CREATE FUNCTION analytics.sparkline("values" double precision[]) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'sparkline_wrapper';
 COMMENT ON FUNCTION analytics.sparkline(double precision[]) IS
     'A series as one line of block characters, the least value lowest and the greatest highest; a gap for NULL, NaN and infinity, the middle for a constant series. For psql and chat.';
+
+CREATE FUNCTION analytics.calculate_percentiles("values" double precision[], percentiles double precision[])
+RETURNS double precision[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'calculate_percentiles_wrapper';
 COMMENT ON FUNCTION analytics.calculate_percentiles(double precision[], double precision[]) IS
     'Exact percentiles of an array, as percentile_cont: (values, percentiles). NULL among the values is skipped, NULL among the percentiles gives NULL; NULL when there is no value. Errors: 22023 a percentile outside 0..1.';
 

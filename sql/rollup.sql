@@ -228,7 +228,14 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN hashtextextended('shadower_analytics refresh', 0);
 COMMENT ON FUNCTION analytics_internal.refresh_lock() IS 'The advisory lock that the one refresher holds.';
 
-ALTER FUNCTION analytics.refresh(integer, text) SET search_path = pg_catalog, pg_temp;
+CREATE FUNCTION analytics.refresh(max_buckets integer DEFAULT 5000, triggered_by text DEFAULT 'manual')
+RETURNS TABLE (
+    object text, status text, bucket_count bigint, read_count bigint, written_count bigint, removed_count bigint,
+    duration_seconds double precision, error_code text, error_message text
+)
+LANGUAGE c STRICT
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'refresh_wrapper';
 COMMENT ON FUNCTION analytics.refresh(integer, text) IS
     'Computes anew the hours and days that have changed, this transaction''s own changes included, at most max_buckets hours of agents (1 to 1,000,000, default 5,000) or one day of everything, in this transaction. One row per table: object, status (refreshed; failed, with error_code and error_message, and tried again later; waiting: failed before and not tried yet; clean: nothing had changed; locked: another session is refreshing, nothing was done), bucket_count, read_count, written_count and removed_count rows, duration_seconds. triggered_by goes into refresh_log. Answers are exact with and without it; it makes them fast. For the owner of the tables. Errors: 22023 argument out of range, 55000 setup() has not run.';
 
@@ -298,7 +305,11 @@ $$;
 COMMENT ON FUNCTION analytics_internal.summaries() IS
     'The materialized views, in the order in which they depend on each other, with the rollups that they come from.';
 
-ALTER FUNCTION analytics.refresh_materialized_views(text) SET search_path = pg_catalog, pg_temp;
+CREATE FUNCTION analytics.refresh_materialized_views(triggered_by text DEFAULT 'manual')
+RETURNS TABLE (object text, status text, duration_seconds double precision, error_code text, error_message text)
+LANGUAGE c STRICT
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'refresh_materialized_views_wrapper';
 COMMENT ON FUNCTION analytics.refresh_materialized_views(text) IS
     'Refreshes, in the order of their dependencies and without blocking readers, the materialized views whose rollups have changed since. One row per view: object, status (refreshed, clean, failed), duration_seconds, error_code, error_message; a failure does not stop the others. triggered_by goes into refresh_log. They show what the last refresh() computed. For the owner of the tables. Errors: 22023 triggered_by, 55000 setup() has not run.';
 
@@ -320,11 +331,19 @@ $$;
 COMMENT ON FUNCTION analytics.refresh_agent_analytics_summary() IS
     'Refreshes the rollups and then the materialized views, agent_analytics_summary among them, in one transaction. The name that the original platform used; CALL refresh_all() commits in between. For the owner of the tables. Errors: 55000 setup() has not run.';
 
-ALTER FUNCTION analytics.rebuild_rollup(text, timestamptz, timestamptz) SET search_path = pg_catalog, pg_temp;
+CREATE FUNCTION analytics.rebuild_rollup(
+    rollup text, from_time timestamptz DEFAULT '-infinity', to_time timestamptz DEFAULT 'infinity') RETURNS bigint
+LANGUAGE c STRICT
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'rebuild_rollup_wrapper';
 COMMENT ON FUNCTION analytics.rebuild_rollup(text, timestamptz, timestamptz) IS
     'Computes the days of a rollup (agent_performance, execution_metrics, agent_model_usage, user_usage, error_summary) from from_time to to_time (default: all time) anew from raw rows, whether or not they have changed; what is older than what is kept stays. In this transaction; waits for another session that refreshes. Returns the number of rows written and removed. For the owner of the tables. Errors: 22023 unknown rollup, or a time that is NULL.';
 
-ALTER FUNCTION analytics.verify_rollups(integer) SET search_path = pg_catalog, pg_temp;
+CREATE FUNCTION analytics.verify_rollups(sample integer DEFAULT 1000)
+RETURNS TABLE (object text, workspace_id uuid, agent_id uuid, bucket timestamptz, expected jsonb, stored jsonb)
+LANGUAGE c STRICT
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'verify_rollups_wrapper';
 COMMENT ON FUNCTION analytics.verify_rollups(integer) IS
     'Computes a random sample of hours and days (default 1,000 of each table; 1 to 1,000,000) anew and compares them with what the rollups hold. One row per row that differs: object, workspace_id, agent_id, bucket, expected and stored (NULL where there is no row). No rows when all is well. What has changed since the last refresh is left out. For the owner of the tables. Errors: 22023 sample out of range.';
 
@@ -413,7 +432,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.retained_tables() IS
     'Tables for which set_retention() can say how long rows are kept, and the time that decides.';
 
-CREATE FUNCTION analytics.set_retention(table_name text, keep interval) RETURNS void
+CREATE FUNCTION analytics_internal.set_retention(table_name text, keep interval) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -433,6 +452,12 @@ BEGIN
     ON CONFLICT (table_name) DO UPDATE SET keep = excluded.keep;
 END
 $$;
+COMMENT ON FUNCTION analytics_internal.set_retention(text, interval) IS 'What set_retention() does, as the owner of the tables.';
+
+CREATE FUNCTION analytics.set_retention(table_name text, keep interval) RETURNS void
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'as_owner';
 COMMENT ON FUNCTION analytics.set_retention(text, interval) IS
     'Says how long rows of agent_runs, agent_errors, agent_user_feedback, execution_queue or refresh_log are kept (at least a day; NULL: for ever, which is the default, but for refresh_log, 30 days). cleanup_old_data() removes what is older; rollups stay. For the owner of the tables. Errors: 22023 unknown table, less than a day.';
 
@@ -592,6 +617,31 @@ END
 $$;
 COMMENT ON FUNCTION analytics_internal.require_cron() IS 'Raises 55000, with what to do instead, unless pg_cron is here.';
 
+-- A job of a superuser would run what the owner of the tables put beside our functions, with a superuser's rights.
+CREATE FUNCTION analytics_internal.job_owner() RETURNS name
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tables_owner record;
+BEGIN
+    SELECT r.rolname AS name, r.rolcanlogin AS can_login INTO tables_owner
+    FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
+    WHERE c.oid = to_regclass('analytics.workspaces');
+    IF tables_owner.name = current_user OR NOT (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user) THEN
+        RETURN current_user;
+    END IF;
+    IF NOT tables_owner.can_login THEN
+        RAISE EXCEPTION 'role "%" owns the tables and may not log in', tables_owner.name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('A superuser''s jobs run in its name: ALTER ROLE %I LOGIN; and try again.', tables_owner.name);
+    END IF;
+    RETURN tables_owner.name;
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.job_owner() IS
+    'In whose name schedule() puts jobs into pg_cron: the caller; of a superuser, the owner of the tables. Errors: 55000 that role may not log in.';
+
 CREATE FUNCTION analytics.schedule(
     refresh text DEFAULT NULL, materialized_views text DEFAULT NULL, clean_up text DEFAULT NULL, leaderboards text DEFAULT NULL,
     trends text DEFAULT NULL, suggestions text DEFAULT NULL, health text DEFAULT NULL)
@@ -604,19 +654,26 @@ DECLARE
     given constant jsonb := jsonb_build_object(
         'analytics refresh', $1, 'analytics materialized views', $2, 'analytics clean-up', $3, 'analytics leaderboards', $4,
         'analytics trends', $5, 'analytics suggestions', $6, 'analytics health', $7);
+    job_owner name;
 BEGIN
     PERFORM analytics_internal.require_schema();
     PERFORM analytics_internal.require_cron();
+    job_owner := analytics_internal.job_owner();
     FOR job_name, schedule, command IN
         SELECT j.job_name, coalesce(given ->> j.job_name, j.schedule), j.command FROM analytics_internal.jobs() AS j
     LOOP
-        EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job_name, schedule, command;
+        IF job_owner = current_user THEN
+            EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING job_name, schedule, command;
+        ELSE
+            EXECUTE 'SELECT cron.schedule_in_database($1, $2, $3, current_database()::text, $4)'
+                USING job_name, schedule, command, job_owner::text;
+        END IF;
         RETURN NEXT;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION analytics.schedule(text, text, text, text, text, text, text) IS
-    'Puts refresh_all() (every minute; it makes partitions, too), refresh_materialized_views(), refresh_leaderboards() and refresh_trends() (every 15 minutes), cleanup_old_data() (daily at 03:00), refresh_suggestions() (daily at 04:00) and record_agent_health() (daily at 23:55) into pg_cron, in the caller''s name; run again, it replaces them. Arguments are in crontab''s format, as pg_cron reads it; NULL is the default. One row per job. For the owner of the tables. Errors: 55000 pg_cron is not in this database; those of cron.schedule().';
+    'Puts refresh_all() (every minute; it makes partitions, too), refresh_materialized_views(), refresh_leaderboards() and refresh_trends() (every 15 minutes), cleanup_old_data() (daily at 03:00), refresh_suggestions() (daily at 04:00) and record_agent_health() (daily at 23:55) into pg_cron, in the caller''s name, or that of the owner of the tables when a superuser calls it; run again, it replaces them. Arguments are in crontab''s format, as pg_cron reads it; NULL is the default. One row per job. For the owner of the tables. Errors: 55000 pg_cron is not in this database, or the owner may not log in; those of cron.schedule().';
 
 CREATE FUNCTION analytics.unschedule() RETURNS integer
 LANGUAGE plpgsql
@@ -627,7 +684,7 @@ DECLARE
 BEGIN
     PERFORM analytics_internal.require_cron();
     EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job AS j
-             WHERE j.username = current_user AND j.jobname IN (SELECT n.job_name FROM analytics_internal.jobs() AS n)'
+             WHERE j.username = analytics_internal.job_owner() AND j.jobname IN (SELECT n.job_name FROM analytics_internal.jobs() AS n)'
         INTO removed;
     RETURN removed;
 END

@@ -2,13 +2,24 @@
 
 COMMENT ON SCHEMA analytics_internal IS 'Machinery of shadower_analytics: migrations, settings, logs. Read and call what is in schema analytics instead.';
 
-ALTER FUNCTION analytics.setup(text, boolean) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION analytics.setup(text, boolean) SET client_min_messages = warning;
-
+CREATE FUNCTION analytics.library_version() RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'library_version_wrapper';
 COMMENT ON FUNCTION analytics.library_version() IS
     'Version of the loaded library. Differs from pg_extension.extversion until ALTER EXTENSION shadower_analytics UPDATE has run.';
+
+CREATE FUNCTION analytics.setup(partitioning text DEFAULT NULL, default_partition boolean DEFAULT NULL)
+RETURNS TABLE (version integer, name text, action text, seconds double precision)
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS 'MODULE_PATHNAME', 'setup_wrapper';
 COMMENT ON FUNCTION analytics.setup(text, boolean) IS
     'Creates or upgrades the tables and views of shadower_analytics as the calling role, who owns them. Idempotent; run it after every upgrade. partitioning: native (months, the default) or none; default_partition: whether rows outside every partition are kept in one (default) or refused; NULL keeps what an earlier call chose. Returns one row per step: version (NULL for views and partitions), name, action (applied, present, replaced, created), seconds. Errors: 22023 unknown or changed option, 42501 no right to create, 55000 schema newer than the library or a landed migration changed.';
+
+CREATE FUNCTION analytics.schema_version() RETURNS integer
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'schema_version_wrapper';
 COMMENT ON FUNCTION analytics.schema_version() IS
     'Version of the tables in this database: the number of the last migration that setup() applied; 0 before the first setup().';
 COMMENT ON FUNCTION analytics_internal.refuse(text, text, text, text) IS

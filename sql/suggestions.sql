@@ -262,7 +262,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.refresh_suggestions_of(uuid, timestamptz) IS
     'refresh_suggestions() for one workspace that exists.';
 
-CREATE FUNCTION analytics.refresh_suggestions(only_workspace uuid DEFAULT NULL, as_of timestamptz DEFAULT now())
+CREATE FUNCTION analytics_internal.refresh_suggestions(only_workspace uuid, as_of timestamptz)
 RETURNS TABLE (workspace_id uuid, opened_count bigint, updated_count bigint, closed_count bigint, measured_count bigint)
 LANGUAGE plpgsql ROWS 10
 SET search_path = pg_catalog, pg_temp
@@ -280,6 +280,13 @@ BEGIN
     CROSS JOIN LATERAL analytics_internal.refresh_suggestions_of(w.workspace_id, $2) AS r;
 END
 $$;
+COMMENT ON FUNCTION analytics_internal.refresh_suggestions(uuid, timestamptz) IS 'What refresh_suggestions() does, as the owner of the tables.';
+
+CREATE FUNCTION analytics.refresh_suggestions(only_workspace uuid DEFAULT NULL, as_of timestamptz DEFAULT now())
+RETURNS TABLE (workspace_id uuid, opened_count bigint, updated_count bigint, closed_count bigint, measured_count bigint)
+LANGUAGE c ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'as_owner';
 COMMENT ON FUNCTION analytics.refresh_suggestions(uuid, timestamptz) IS
     'Applies the rules of suggestion_rules to the agents of a workspace (NULL: of all), over the 30 days up to as_of (default now): opens suggestions, updates those that still hold, archives those that do not any more, and measures implemented ones anew for 30 days. A rule that somebody dismissed stays silent about that agent for 90 days, one that was implemented for 30. One row per workspace with the numbers of each. For the owner of the tables; call it once a day, say. Errors: 22023 unknown workspace, no as_of; 55000 setup() has not run.';
 

@@ -267,7 +267,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.revoke_token(text, text, uuid, timestamptz) IS
     'Revokes an access token and the login that it comes from; false when both were revoked before.';
 
-CREATE FUNCTION analytics.cleanup_tokens() RETURNS bigint
+CREATE FUNCTION analytics_internal.cleanup_tokens() RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -284,6 +284,12 @@ BEGIN
     RETURN total + removed;
 END
 $$;
+COMMENT ON FUNCTION analytics_internal.cleanup_tokens() IS 'What cleanup_tokens() does, as the owner of the tables.';
+
+CREATE FUNCTION analytics.cleanup_tokens() RETURNS bigint
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'as_owner';
 COMMENT ON FUNCTION analytics.cleanup_tokens() IS
     'Removes logins and revocations whose tokens have all expired, and returns how many; run it daily. For the owner of the tables. Errors: 42501 not the owner.';
 
@@ -301,19 +307,61 @@ END
 $$;
 COMMENT ON FUNCTION analytics.current_workspace_ids() IS
     'Workspaces that the caller can read, by token, claims or role; empty when there is none.';
+
+CREATE FUNCTION analytics.current_user_id() RETURNS uuid
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'current_user_id_wrapper';
 COMMENT ON FUNCTION analytics.current_user_id() IS
     'The user whose token was given to authenticate(); NULL when none was. Errors: 28000 the token has expired.';
+
+CREATE FUNCTION analytics.current_permissions() RETURNS text[]
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'current_permissions_wrapper';
 COMMENT ON FUNCTION analytics.current_permissions() IS
     'What the caller may do in all workspaces that it can read, as words of level_permissions(); fewer when the token says so; empty when it can read none. Errors: 28000 the token has expired.';
 
+CREATE FUNCTION analytics.authenticate(token text, scope text DEFAULT 'transaction')
+RETURNS TABLE (user_id uuid, workspace_ids uuid[], access_level text, expires_at timestamptz)
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'authenticate_wrapper';
 COMMENT ON FUNCTION analytics.authenticate(text, text) IS
     'Verifies a JSON Web Token and makes the session speak for its user: row security shows the workspaces of the token from now on, and no others. scope: transaction (default) or session. Returns who it is. The identity ends with its scope, with a change of role, RESET ALL and DISCARD ALL; an expired one is an error at the next use. Errors: 28000 the token is refused, for whatever reason, and whoever was authenticated before no longer is; 22023 NULL or unknown scope.';
+
+CREATE FUNCTION analytics.try_authenticate(token text, scope text DEFAULT 'transaction')
+RETURNS TABLE (status text, user_id uuid, workspace_ids uuid[], access_level text, expires_at timestamptz)
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'try_authenticate_wrapper';
 COMMENT ON FUNCTION analytics.try_authenticate(text, text) IS
     'As authenticate(), but a refusal is a status instead of an error, and recorded in audit_log: accepted, not_trusted, expired, not_yet_valid, wrong_issuer, wrong_audience, invalid_claims, revoked, no_workspace, no_permission. Errors: 22023 NULL or unknown scope.';
+
+CREATE FUNCTION analytics.logout(token text DEFAULT NULL) RETURNS boolean
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'logout_wrapper';
 COMMENT ON FUNCTION analytics.logout(text) IS
     'Revokes a token, and all that come from the same login; NULL: the one of this session, whose identity ends. False when it was revoked or expired already. Errors: 28000 the token is refused, or nobody is authenticated.';
+
+CREATE FUNCTION analytics.issue_token(
+    user_id uuid, workspace_id uuid DEFAULT NULL, access_level text DEFAULT NULL, email text DEFAULT NULL,
+    valid_for interval DEFAULT '15 minutes', refresh_for interval DEFAULT '30 days')
+RETURNS TABLE (access_token text, refresh_token text, expires_at timestamptz, refresh_expires_at timestamptz)
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'issue_token_wrapper';
 COMMENT ON FUNCTION analytics.issue_token(uuid, uuid, text, text, interval, interval) IS
     'Tokens for a user who has proved to the caller who it is: an access token for authenticate() and a refresh token for refresh_token(). They open the workspaces of the user in workspace_members (only workspace_id, when given) at access_level, default the least that the user has there. valid_for: at most a day, default 15 minutes; refresh_for: at most a year, default 30 days. For the owner of the tables and roles with EXECUTE. Errors: 22023 no member or out of range, 55000 no key signs, 54000 too many workspaces for one token.';
+
+CREATE FUNCTION analytics.refresh_token(refresh_token text)
+RETURNS TABLE (
+    status text, access_token text, refresh_token text, expires_at timestamptz, refresh_expires_at timestamptz
+)
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'refresh_token_wrapper';
 COMMENT ON FUNCTION analytics.refresh_token(text) IS
     'Exchanges a refresh token, once, for new tokens with what the user has now. status: refreshed; reused (somebody has a copy: the whole login is revoked), revoked, expired, unknown, no_access; the tokens are NULL then. COMMIT after every status: a rollback would undo the revocation.';
 COMMENT ON FUNCTION analytics_internal.check_token_key(text, text, text, text) IS
@@ -321,10 +369,3 @@ COMMENT ON FUNCTION analytics_internal.check_token_key(text, text, text, text) I
 COMMENT ON FUNCTION analytics_internal.new_secret() IS
     'A secret of 256 random bits, as 64 hexadecimal digits.';
 
-ALTER FUNCTION analytics.authenticate(text, text) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION analytics.try_authenticate(text, text) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION analytics.logout(text) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION analytics.issue_token(uuid, uuid, text, text, interval, interval) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION analytics.refresh_token(text) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION analytics.current_user_id() SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION analytics.current_permissions() SET search_path = pg_catalog, pg_temp;

@@ -20,10 +20,8 @@ pub struct Identity {
 }
 
 /// The workspaces in which the caller has at least a level.
-#[pg_extern(stable, parallel_restricted)]
-fn accessible_workspaces(
-    minimum_level: default!(&str, "'viewer'"),
-) -> SetOfIterator<'static, pgrx::Uuid> {
+#[pg_extern(sql = false)]
+fn accessible_workspaces(minimum_level: &str) -> SetOfIterator<'static, pgrx::Uuid> {
     SetOfIterator::new(workspaces_of_caller(known_level(minimum_level)))
 }
 
@@ -54,7 +52,7 @@ fn access_of_caller() -> std::rc::Rc<members::Access> {
 }
 
 /// The user for whom this session speaks.
-#[pg_extern(stable, parallel_restricted)]
+#[pg_extern(sql = false)]
 pub fn current_user_id() -> Option<pgrx::Uuid> {
     identity_of_caller().and_then(|identity| identity.user_id)
 }

@@ -45,7 +45,7 @@ thread_local! {
 }
 
 /// The version 5 UUID of a name in the name space of its workspace.
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(sql = false)]
 fn agent_id(workspace_id: pgrx::Uuid, agent_name: &str) -> pgrx::Uuid {
     let name_space = uuid::Uuid::from_bytes(*workspace_id.as_bytes());
     pgrx::Uuid::from_bytes(*uuid::Uuid::new_v5(&name_space, agent_name.as_bytes()).as_bytes())

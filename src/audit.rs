@@ -10,7 +10,7 @@ use pgrx::{JsonB, PgLogLevel, function_name};
 use serde_json::{Value, json};
 
 use crate::errors::{given, raise};
-use crate::roles::{as_role, with_setting};
+use crate::roles::{as_role, step_down_to, with_setting};
 use crate::setup::{relation_owner, table_named};
 use crate::sql_functions;
 use crate::tokens::identity;
@@ -187,8 +187,8 @@ impl Drop for CleaningUp {
     }
 }
 
-#[pg_extern(volatile, parallel_unsafe)]
-fn cleanup_audit_log(keep: default!(Option<Interval>, "'400 days'")) -> i64 {
+#[pg_extern(sql = false)]
+fn cleanup_audit_log(keep: Option<Interval>) -> i64 {
     crate::setup::require_schema();
     let Some(keep) = keep else {
         raise(
@@ -201,7 +201,7 @@ fn cleanup_audit_log(keep: default!(Option<Interval>, "'400 days'")) -> i64 {
                    DELETE FROM analytics.audit_log AS a
                    WHERE a.occurred_at < pg_catalog.now() - analytics_internal.require_keep($1) RETURNING 1
                ) SELECT pg_catalog.count(*) FROM gone";
-    let removed = with_setting(c"search_path", c"pg_catalog, pg_temp", || {
+    let removed = step_down_to(owner(), || {
         let _cleaning_up = CleaningUp::start();
         Spi::get_one_with_args::<i64>(sql, &[keep.into()]).unwrap_or_report()
     })

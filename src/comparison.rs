@@ -48,7 +48,7 @@ fn counted(argument: &str, value: i64) -> u64 {
     })
 }
 
-#[pg_extern(immutable, parallel_safe, cost = 10)]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn two_proportion_test(
     successes_a: Option<i64>,
@@ -88,7 +88,7 @@ fn two_proportion_test(
     ))
 }
 
-#[pg_extern(immutable, parallel_safe, cost = 10)]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn welch_test(
     mean_a: Option<f64>,

@@ -16,7 +16,7 @@ fn error_fingerprint(
     ))
 }
 
-#[pg_extern(immutable, strict, parallel_safe, cost = 1000)]
+#[pg_extern(sql = false)]
 fn message_pattern(error_message: &str) -> String {
     ::error_analytics::normalise(error_message)
 }

@@ -17,6 +17,7 @@ mod fmgr;
 mod ingest;
 mod leaderboards;
 mod lifecycle;
+mod maintenance;
 mod masking;
 mod migrations;
 mod partitions;
@@ -307,7 +308,7 @@ extension_sql_file!(
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 
 /// The version of the loaded library, for support and for upgrade checks.
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 fn library_version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }

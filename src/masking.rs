@@ -5,8 +5,8 @@ use pgrx::prelude::*;
 use crate::access::passes_row_security_or_fails;
 use crate::errors::raise;
 
-#[pg_extern(immutable, strict, parallel_safe, cost = 1000)]
-fn mask_text(content: &str, max_length: default!(i32, 200)) -> String {
+#[pg_extern(sql = false)]
+fn mask_text(content: &str, max_length: i32) -> String {
     masking::mask(content, checked_length(max_length))
 }
 

@@ -13,7 +13,7 @@ use pgrx::spi::SpiClient;
 use crate::errors::raise;
 use crate::migrations::{MIGRATIONS, Migration, VIEWS, newest_version};
 use crate::query::read_one;
-use crate::roles::as_role;
+use crate::roles::{as_role, step_down_to};
 
 /// One line of the report that `setup()` returns.
 struct Step {
@@ -30,11 +30,11 @@ struct Options {
     default_partition: bool,
 }
 
-#[pg_extern]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn setup(
-    partitioning: default!(Option<&str>, "NULL"),
-    default_partition: default!(Option<bool>, "NULL"),
+    partitioning: Option<&str>,
+    default_partition: Option<bool>,
 ) -> TableIterator<
     'static,
     (
@@ -48,20 +48,8 @@ fn setup(
     // SAFETY: raises an error or does nothing.
     unsafe { pg_sys::PreventCommandIfReadOnly(c"setup()".as_ptr()) };
     require_read_committed();
-    let steps = Spi::connect_mut(|client| {
-        require_create_privilege(client);
-        // Two sessions that call setup() at once: the second waits here, then finds everything done.
-        run(client, "SELECT analytics_internal.lock_schema()");
-        refuse_orphans(client);
-        make_migrations_table(client);
-        let mut steps = Vec::new();
-        let options = choose_options(client, requested, default_partition);
-        apply_migrations(client, options, &mut steps);
-        remember_options(client, options);
-        make_partitions(client, options, &mut steps);
-        replace_views(client, &mut steps);
-        run(client, "SELECT analytics_internal.regrant_all()");
-        steps
+    let steps = step_down_to(administrator(), || {
+        Spi::connect_mut(|client| set_up(client, requested, default_partition))
     });
     TableIterator::new(steps.into_iter().map(|step| {
         (
@@ -73,7 +61,49 @@ fn setup(
     }))
 }
 
-#[pg_extern(stable, parallel_safe)]
+/// Who owns the tables; before there are any, who owns the schema. A superuser makes and upgrades the tables of others
+/// in their name.
+fn administrator() -> pg_sys::Oid {
+    let owner = owner();
+    if owner != pg_sys::Oid::INVALID {
+        return owner;
+    }
+    read_one(
+        "SELECT n.nspowner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'analytics'",
+        &[],
+    )
+    .unwrap_or(pg_sys::Oid::INVALID)
+}
+
+/// Who owns the tables; an invalid id where there are none.
+pub fn owner() -> pg_sys::Oid {
+    migrations_table().map_or(pg_sys::Oid::INVALID, |table| {
+        // SAFETY: runs inside a transaction.
+        unsafe { relation_owner(table) }
+    })
+}
+
+fn set_up(
+    client: &mut SpiClient,
+    partitioned: Option<bool>,
+    default_partition: Option<bool>,
+) -> Vec<Step> {
+    require_create_privilege(client);
+    // Two sessions that call setup() at once: the second waits here, then finds everything done.
+    run(client, "SELECT analytics_internal.lock_schema()");
+    refuse_orphans(client);
+    make_migrations_table(client);
+    let mut steps = Vec::new();
+    let options = choose_options(client, partitioned, default_partition);
+    apply_migrations(client, options, &mut steps);
+    remember_options(client, options);
+    make_partitions(client, options, &mut steps);
+    replace_views(client, &mut steps);
+    run(client, "SELECT analytics_internal.regrant_all()");
+    steps
+}
+
+#[pg_extern(sql = false)]
 fn schema_version() -> i32 {
     migrations_table().map_or(0, applied_version)
 }

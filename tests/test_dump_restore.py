@@ -370,19 +370,7 @@ def test_a_difference_is_noticed(source, target, tmp_path):
     assert different() == differ
 
 
-@pytest.mark.parametrize(
-    "restored_by",
-    [
-        "owner",
-        "superuser --role",
-        pytest.param(
-            "superuser",
-            marks=pytest.mark.xfail(
-                strict=True, reason="CREATE EXTENSION refuses a schema of somebody else: use --role"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("restored_by", ["owner", "superuser --role", "superuser"])
 def test_database_of_an_ordinary_role(bare_db, server, make_role, tmp_path, restored_by):
     """The owner of the database made everything; the owner, or a superuser as backup tools do, restores it."""
     owner = make_role("app")

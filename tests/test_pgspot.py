@@ -14,10 +14,12 @@ from conftest import BIN, CURRENT, ROOT
 from pglast import parse_sql
 from pglast.ast import CreateFunctionStmt
 
-# CREATE EXTENSION makes this schema, or refuses one that others own or may create in, and runs the script with it.
-EXTENSION_PATH = "CREATE SCHEMA analytics; SET search_path = pg_catalog, analytics, pg_temp;"
-# The setting of the function setup().
-SETUP_PATH = "SET search_path = pg_catalog, pg_temp;"
+# What CREATE EXTENSION does before the script runs. The schema may have been made by the caller: pgspot must not see it
+# being made, or it would take it for safe.
+EXTENSION_PATH = "SET search_path = analytics, pg_temp;"
+# The setting of the function setup(). It runs as the owner of the schema, in which nobody else may create: what it
+# replaces is the owner's, or Postgres refuses to.
+SETUP_PATH = "CREATE SCHEMA analytics; SET search_path = pg_catalog, pg_temp;"
 
 PLACEHOLDER = " {{partition by month of started_at}}"
 
@@ -54,9 +56,12 @@ def with_bodies_to_read(script: str) -> str:
     return ";".join(quoted) + ";\n"
 
 
-def everything() -> str:
-    setup = SETUP_PATH + files("migrations/*.sql") + files("sql/views/*.sql")
-    return with_bodies_to_read(EXTENSION_PATH + extension_script() + setup)
+def of_extension() -> str:
+    return with_bodies_to_read(EXTENSION_PATH + extension_script())
+
+
+def of_setup() -> str:
+    return with_bodies_to_read(SETUP_PATH + files("migrations/*.sql") + files("sql/views/*.sql"))
 
 
 def pgspot(script: str) -> tuple[int, str]:
@@ -65,8 +70,9 @@ def pgspot(script: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_no_finding():
-    code, findings = pgspot(everything())
+@pytest.mark.parametrize("script", [of_extension, of_setup])
+def test_no_finding(script):
+    code, findings = pgspot(script())
     assert (code, "Errors: 0 Warnings: 0 Unknown: 0" in findings) == (0, True), findings
 
 
@@ -76,9 +82,10 @@ def test_no_finding():
         ("CREATE FUNCTION analytics.x() RETURNS bigint LANGUAGE sql AS 'SELECT 1'", "PS005"),
         ("CREATE FUNCTION analytics.x() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'", "PS003"),
         ("RESET search_path; SELECT 1 + 1", "PS001"),
+        ("SET search_path = analytics, pg_temp; SELECT 1 = 1", "PS001"),
         ("CREATE OR REPLACE VIEW public.x AS SELECT 1", "PS015"),
     ],
 )
 def test_a_mistake_is_found(mistake, code):
-    _, findings = pgspot(everything() + mistake)
+    _, findings = pgspot(of_extension() + mistake)
     assert code in findings, findings

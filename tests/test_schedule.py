@@ -130,3 +130,31 @@ def test_schedule_can_be_repeated_and_undone(servers):
     finally:
         database.close()
         server.admin().execute("DROP DATABASE cron WITH (FORCE)")
+
+
+@needs_cron
+def test_jobs_of_a_superuser_are_the_owners(servers):
+    """The owner of the tables may put a function beside ours that fits a job's call better."""
+    server = servers["clients"]
+    database = server.create_database("cron")
+    owner = "jobs_owner"
+    server.admin().execute(f"CREATE ROLE {owner}")
+    try:
+        server.admin().execute(f"ALTER DATABASE cron OWNER TO {owner}")
+        database.execute("CREATE EXTENSION pg_cron")
+        database.execute(f"SET ROLE {owner}")
+        server.install(database)
+        database.execute("RESET ROLE")
+        with pytest.raises(errors.ObjectNotInPrerequisiteState, match="may not log in"):
+            database.execute("SELECT * FROM analytics.schedule()")
+        database.execute(f"ALTER ROLE {owner} LOGIN")
+        for _ in range(2):
+            database.execute("SELECT * FROM analytics.schedule()")
+        assert database.rows("SELECT username, database, count(*) FROM cron.job GROUP BY 1, 2") == [
+            (owner, "cron", len(JOBS))
+        ]
+        assert database.value("SELECT analytics.unschedule()") == len(JOBS)
+    finally:
+        database.close()
+        server.admin().execute("DROP DATABASE cron WITH (FORCE)")
+        server.admin().execute(f"DROP ROLE {owner}")

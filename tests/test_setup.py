@@ -210,13 +210,18 @@ def test_failed_upgrade_leaves_the_older_tables_working(db, undisturbed):
 # ------------------------------------------------------------------------------------------ rights
 
 
+# The role that made the tables owns them, the schema and the extension; what the script made is its superuser's.
 OWNERS = """
     SELECT DISTINCT pg_get_userbyid(owner) FROM (
         SELECT relowner FROM pg_class WHERE relnamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
-        UNION ALL SELECT proowner FROM pg_proc WHERE pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
-        UNION ALL SELECT typowner FROM pg_type WHERE typnamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
-        UNION ALL SELECT nspowner FROM pg_namespace WHERE nspname IN ('analytics', 'analytics_internal')
+        UNION ALL SELECT nspowner FROM pg_namespace WHERE nspname = 'analytics'
         UNION ALL SELECT extowner FROM pg_extension WHERE extname = 'shadower_analytics'
+    ) AS o (owner)"""
+OWNERS_OF_CODE = """
+    SELECT DISTINCT pg_get_userbyid(owner) FROM (
+        SELECT proowner FROM pg_proc WHERE pronamespace IN ('analytics'::regnamespace, 'analytics_internal'::regnamespace)
+        UNION ALL SELECT typowner FROM pg_type WHERE typnamespace = 'analytics'::regnamespace AND typtype = 'b' AND typelem = 0
+        UNION ALL SELECT nspowner FROM pg_namespace WHERE nspname = 'analytics_internal'
     ) AS o (owner)"""
 
 
@@ -233,6 +238,7 @@ def test_owner_of_the_database_needs_no_superuser(bare_db, make_role):
     connection.execute("CREATE EXTENSION shadower_analytics")
     assert "applied" in actions(connection.execute(SETUP).fetchall())
     assert bare_db.rows(OWNERS) == [(owner,)]
+    assert bare_db.rows(OWNERS_OF_CODE) == [("postgres",)]
 
     # And everything works with these rights, the move of rows out of the default partition included.
     ((workspace,),) = connection.execute(

@@ -3,8 +3,19 @@
 -- Inputs come from the rollups, with the raw rows of what has changed since. Scores and ranks are computed in Rust
 -- (src/leaderboards/), for the live boards and for the kept ones alike: the two cannot differ for the same window.
 
+CREATE FUNCTION analytics.rank_scores(
+    boards text[], entities uuid[], scores double precision[], ranking text DEFAULT 'competition')
+RETURNS TABLE (
+    board text, entity_id uuid, score double precision, rank bigint, percentile double precision, board_size bigint
+)
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'rank_scores_wrapper';
 COMMENT ON FUNCTION analytics.rank_scores(text[], uuid[], double precision[], text) IS
     'Ranks any scores on any boards in one pass: three arrays that were aggregated from the same rows. Per row: board, entity_id, score, rank (the highest score first; ranking => competition 1 1 3, dense 1 1 2, ordinal 1 2 3 with ties by entity_id), percentile (percentage of the others on the board with a lower score, plus half of those with the same one; 50 for one alone), board_size. Rows with a NULL are left out. Errors: 22023 unknown ranking, NaN or infinite score, arrays of different lengths.';
+
+CREATE FUNCTION analytics.wilson_lower_bound(successes bigint, trials bigint) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'wilson_lower_bound_wrapper';
 COMMENT ON FUNCTION analytics.wilson_lower_bound(bigint, bigint) IS
     'Success rate that so many successes of so many trials support: lower bound of the Wilson score interval at 95 % (two-sided), 0 to 1; 0 without a trial. NULL for NULL. Errors: 22023 unless 0 <= successes <= trials.';
 COMMENT ON FUNCTION analytics_internal.require_board(text, text) IS

@@ -498,7 +498,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.refresh_boards(timestamptz, integer) IS
     'What refresh_leaderboards() does, for windows that end with the hour of as_of.';
 
-CREATE FUNCTION analytics.refresh_leaderboards(history_days integer DEFAULT 180)
+CREATE FUNCTION analytics_internal.refresh_leaderboards(history_days integer)
 RETURNS TABLE (
     board            text,
     status           text,
@@ -522,5 +522,21 @@ BEGIN
     RETURN QUERY SELECT r.* FROM analytics_internal.refresh_boards(now(), $1) AS r;
 END
 $$;
+COMMENT ON FUNCTION analytics_internal.refresh_leaderboards(integer) IS 'What refresh_leaderboards() does, as the owner of the tables.';
+
+CREATE FUNCTION analytics.refresh_leaderboards(history_days integer DEFAULT 180)
+RETURNS TABLE (
+    board            text,
+    status           text,
+    workspace_count  bigint,
+    board_count      bigint,
+    changed_count    bigint,
+    written_count    bigint,
+    removed_count    bigint,
+    duration_seconds double precision
+)
+LANGUAGE c ROWS 3
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'as_owner';
 COMMENT ON FUNCTION analytics.refresh_leaderboards(integer) IS
     'Computes the boards of the workspaces whose runs, window or choices have changed since their last refresh, writes those that differ, awards achievements, and keeps the ranks of the day; those older than history_days (default 180) go. It is cheaper after refresh(), and as exact without. One row per table: status (refreshed; clean: nothing differed; locked: another session is at it, nothing was done), workspace_count workspaces that were looked at, board_count boards of theirs, changed_count boards that differed, written_count and removed_count rows, duration_seconds. For the owner of the tables. Errors: 22023 history_days below 1, 55000 setup() has not run.';

@@ -2,10 +2,27 @@
 
 -- ------------------------------------------------------------------------------------------------------------ survival
 
+CREATE FUNCTION analytics.kaplan_meier(
+    durations double precision[], observed boolean[], confidence double precision DEFAULT 0.95)
+RETURNS TABLE (
+    "time" double precision, at_risk bigint, events bigint, censored bigint, survival double precision,
+    std_err double precision, ci_low double precision, ci_high double precision
+)
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'kaplan_meier_wrapper';
 COMMENT ON FUNCTION analytics.kaplan_meier(double precision[], boolean[], double precision) IS
     'Kaplan-Meier estimate from durations (any unit, zero or more) and whether each ended then (true) or was still going on (false): one row at 0 and one per distinct duration, with the number at risk, events, censored, the share that lasts longer, its standard error (Greenwood), and the log-log confidence interval. Pairs with a NULL are left out. Errors: 22023 a duration or confidence out of range, arrays of different lengths.';
+
+CREATE FUNCTION analytics.survival_median(durations double precision[], observed boolean[]) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'survival_median_wrapper';
 COMMENT ON FUNCTION analytics.survival_median(double precision[], boolean[]) IS
     'Median of durations of which some are still going on, by Kaplan-Meier: the first that at most half outlast. NULL where more than half do throughout. Errors as kaplan_meier().';
+
+CREATE FUNCTION analytics.log_rank_test(durations double precision[], observed boolean[], groups text[])
+RETURNS TABLE (statistic double precision, degrees_of_freedom integer, p_value double precision)
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'log_rank_test_wrapper';
 COMMENT ON FUNCTION analytics.log_rank_test(double precision[], boolean[], text[]) IS
     'Log-rank test of two or more groups of durations, of which some are still going on: chi-squared statistic, degrees of freedom, and the probability of such a difference when the groups last equally long. Rows with a NULL are left out. Errors: 22023 fewer than two groups, groups without events at common times, a bad duration, arrays of different lengths.';
 COMMENT ON FUNCTION analytics_internal.compare_means(double precision, double precision, double precision, double precision, double precision, double precision) IS

@@ -68,7 +68,7 @@ $$;
 COMMENT ON FUNCTION analytics.agent_health(uuid, uuid) IS
     'Health of the agents of a workspace, or of one, worst first: score 0 to 100 from performance (weight .25), reliability (.25), usage (.20), maintenance (.15) and cost (.15), each compared with the agents in the same state, with the agent''s own 30 days before, or with a fixed scale; a component without data is NULL and the weights of the others grow. trend: points since the stored score of a week or more ago. reasons and recommendations say what is poor. Formulas: docs/lifecycle_health.md. Errors: 22023 unknown workspace or agent.';
 
-CREATE FUNCTION analytics.record_agent_health(workspace_id uuid DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION analytics_internal.record_agent_health(workspace_id uuid) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -97,6 +97,12 @@ BEGIN
     RETURN recorded;
 END
 $$;
+COMMENT ON FUNCTION analytics_internal.record_agent_health(uuid) IS 'What record_agent_health() does, as the owner of the tables.';
+
+CREATE FUNCTION analytics.record_agent_health(workspace_id uuid DEFAULT NULL) RETURNS bigint
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'as_owner';
 COMMENT ON FUNCTION analytics.record_agent_health(uuid) IS
     'Stores the health of today (UTC) of every agent of a workspace, or of all workspaces when it is NULL; a second call on a day replaces the first. Returns the number of agents. Call it daily. For admins; without a workspace, what the caller administers. Errors: 22023 unknown workspace, 42501 no admin.';
 

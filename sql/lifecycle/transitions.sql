@@ -96,16 +96,41 @@ $$;
 COMMENT ON FUNCTION analytics_internal.evaluate_guards(uuid, uuid, text, boolean) IS
     'What the guards find, for every agent or one, in one pass: those of the transitions out of its state (or to one state); with keeping, those by which its state is entered, as far as they can cease to hold. A value that is not known (no runs) does not pass.';
 
-ALTER FUNCTION analytics.transition_agent(uuid, uuid, text, text, boolean, boolean, text, text, text) SET search_path = pg_catalog, pg_temp;
+CREATE FUNCTION analytics.transition_agent(
+    workspace_id uuid, agent_id uuid, to_state text, reason text DEFAULT NULL, dry_run boolean DEFAULT false,
+    force boolean DEFAULT false, from_state text DEFAULT NULL, idempotency_key text DEFAULT NULL,
+    version text DEFAULT NULL)
+RETURNS TABLE (
+    sequence bigint, from_state text, to_state text, occurred_at timestamptz, allowed boolean, forced boolean,
+    repeated boolean, guards jsonb, problems text[]
+)
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'transition_agent_wrapper';
 COMMENT ON FUNCTION analytics.transition_agent(uuid, uuid, text, text, boolean, boolean, text, text, text) IS
     'Moves an agent to another state in one atomic step, by the rules of its workspace. dry_run: says what would happen and changes nothing. force: passes over guards, approvals and cooldown, for owners with a reason, and is recorded. from_state: the state that the caller believes it to be in. idempotency_key: a second call with it gives the first one''s event. version: what is moved. Returns the event: sequence (NULL for a dry run), from_state, to_state, occurred_at, allowed, forced, repeated, guards (what each condition found), problems. Sends a notification on channel analytics_lifecycle_ followed by the 32 hexadecimal digits of the workspace. Errors: 55000 no such transition from its state, a guard, approval or cooldown that stops it, a clock that went backwards; 40001 another session moved it meanwhile, or it is not in from_state; 22023 unknown workspace, agent or state, a reason that is missing, a key that was used for another transition; 42501 a level that is missing.';
-ALTER FUNCTION analytics.request_transition(uuid, uuid, text, text) SET search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION analytics.request_transition(workspace_id uuid, agent_id uuid, to_state text, reason text)
+RETURNS uuid
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'request_transition_wrapper';
 COMMENT ON FUNCTION analytics.request_transition(uuid, uuid, text, text) IS
     'Asks for a transition that needs approvals, and returns the id of the request. For members. Errors: 55000 no such transition, or one that needs no approval; 23505 asked for already; 22023 no reason, unknown agent.';
-ALTER FUNCTION analytics.approve_transition(uuid, uuid, text) SET search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION analytics.approve_transition(workspace_id uuid, request_id uuid, comment text DEFAULT NULL)
+RETURNS TABLE (status text, approvals integer, required_approvals integer, sequence bigint)
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'approve_transition_wrapper';
 COMMENT ON FUNCTION analytics.approve_transition(uuid, uuid, text) IS
     'Approves a request; the last approval that is needed carries the transition out, if its guards hold (else nothing is recorded). Nobody approves what they asked for, nor twice. Returns status (pending or done), approvals, required_approvals, sequence of the event. Errors: 42501 own request or missing level, 23505 decided already, 55000 not pending or a guard, 40001 the agent was moved meanwhile, 22023 unknown request.';
-ALTER FUNCTION analytics.reject_transition(uuid, uuid, text) SET search_path = pg_catalog, pg_temp;
+
+CREATE FUNCTION analytics.reject_transition(workspace_id uuid, request_id uuid, comment text)
+RETURNS TABLE (status text, approvals integer, required_approvals integer, sequence bigint)
+LANGUAGE c
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'reject_transition_wrapper';
 COMMENT ON FUNCTION analytics.reject_transition(uuid, uuid, text) IS
     'Rejects a request, with a comment that says why; who asked may take it back so. Returns as approve_transition(). Errors: 42501 missing level, 23505 decided already, 55000 not pending, 22023 no comment or unknown request.';
 

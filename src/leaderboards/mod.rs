@@ -101,7 +101,7 @@ fn refuse_board(board: Option<&str>) -> ! {
 }
 
 /// Lower bound of the Wilson interval.
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(sql = false)]
 fn wilson_lower_bound(successes: i64, trials: i64) -> f64 {
     match (u64::try_from(successes), u64::try_from(trials)) {
         (Ok(successes), Ok(trials)) if successes <= trials => {

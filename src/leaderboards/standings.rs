@@ -176,13 +176,13 @@ where
 }
 
 /// Any scores on any boards.
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // what pgrx makes of arrays; the SQL signature
 fn rank_scores(
     boards: Option<Column<String>>,
     entities: Option<Column<pgrx::Uuid>>,
     scores: Option<Column<f64>>,
-    ranking: default!(Option<&str>, "'competition'"),
+    ranking: Option<&str>,
 ) -> TableIterator<
     'static,
     (

@@ -27,12 +27,12 @@ fn observations(
         .collect()
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn kaplan_meier(
     durations: Vec<Option<f64>>,
     observed: Vec<Option<bool>>,
-    confidence: default!(f64, 0.95),
+    confidence: f64,
 ) -> TableIterator<
     'static,
     (
@@ -69,7 +69,7 @@ fn count(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(sql = false)]
 fn survival_median(durations: Vec<Option<f64>>, observed: Vec<Option<bool>>) -> Option<f64> {
     let known: Vec<(f64, bool)> = observations(durations, observed)
         .into_iter()
@@ -78,7 +78,7 @@ fn survival_median(durations: Vec<Option<f64>>, observed: Vec<Option<bool>>) -> 
     survival::median(&or_raise(survival::kaplan_meier(&known, 0.95)))
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(sql = false)]
 fn log_rank_test(
     durations: Vec<Option<f64>>,
     observed: Vec<Option<bool>>,

@@ -24,7 +24,7 @@ struct Request {
     access_level: String,
 }
 
-#[pg_extern]
+#[pg_extern(sql = false)]
 fn request_transition(
     workspace_id: Option<pgrx::Uuid>,
     agent_id: Option<pgrx::Uuid>,
@@ -109,11 +109,11 @@ fn request_transition(
     })
 }
 
-#[pg_extern]
+#[pg_extern(sql = false)]
 fn approve_transition(
     workspace_id: Option<pgrx::Uuid>,
     request_id: Option<pgrx::Uuid>,
-    comment: default!(Option<&str>, "NULL"),
+    comment: Option<&str>,
 ) -> TableIterator<
     'static,
     (
@@ -158,7 +158,7 @@ fn approve_transition(
     TableIterator::once(("done".to_owned(), approvals, request.required, sequence))
 }
 
-#[pg_extern]
+#[pg_extern(sql = false)]
 fn reject_transition(
     workspace_id: Option<pgrx::Uuid>,
     request_id: Option<pgrx::Uuid>,

@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use super::owner;
 use crate::errors::{given, raise};
 use crate::query::{change_rows, change_rows_kept};
-use crate::roles::as_role;
+use crate::roles::{as_role, may_act_as};
 
 /// What a transition asks for.
 #[derive(Clone)]
@@ -132,6 +132,14 @@ fn validate_lifecycle(workspace_id: pgrx::Uuid) {
 fn replace_lifecycle_text(workspace_id: Option<pgrx::Uuid>, rules: Option<&str>) {
     let workspace_id = given(workspace_id, "workspace_id");
     crate::access::require_at_least(Some(workspace_id), "owner");
+    // The rules are checked by deferred triggers, which would run with the rights of a superuser.
+    if may_act_as(owner()) {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "the tables belong to another role",
+            "Run configure_lifecycle() as the owner of the tables, or as an owner of the workspace.",
+        )
+    }
     // What this library cannot read, apply_lifecycle() refuses.
     let document: Option<serde_json::Value> =
         rules.and_then(|rules| serde_json::from_str(rules).ok());

@@ -58,19 +58,19 @@ pub type Answer = (
     Vec<String>,
 );
 
-#[pg_extern]
+#[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)] // that is its interface
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn transition_agent(
     workspace_id: Option<pgrx::Uuid>,
     agent_id: Option<pgrx::Uuid>,
     to_state: Option<&str>,
-    reason: default!(Option<&str>, "NULL"),
-    dry_run: default!(Option<bool>, "false"),
-    force: default!(Option<bool>, "false"),
-    from_state: default!(Option<&str>, "NULL"),
-    idempotency_key: default!(Option<&str>, "NULL"),
-    version: default!(Option<&str>, "NULL"),
+    reason: Option<&str>,
+    dry_run: Option<bool>,
+    force: Option<bool>,
+    from_state: Option<&str>,
+    idempotency_key: Option<&str>,
+    version: Option<&str>,
 ) -> TableIterator<
     'static,
     (

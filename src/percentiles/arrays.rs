@@ -7,7 +7,7 @@ use super::exact::fill_in;
 use super::or_raise;
 
 /// The percentiles of an array: NULL among the values is skipped, NULL among the percentiles gives NULL.
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value)] // what pgrx makes of an array
 fn calculate_percentiles(
     values: Vec<Option<f64>>,
@@ -20,7 +20,7 @@ fn calculate_percentiles(
 }
 
 /// One block character a value, from the least (lowest) to the greatest (highest); a gap for NULL.
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value)] // what pgrx makes of an array
 fn sparkline(values: Vec<Option<f64>>) -> String {
     percentiles::sparkline(&values)

@@ -9,8 +9,10 @@ use pgrx::PgLogLevel;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::owner;
 use crate::errors::raise;
 use crate::fmgr::Call;
+use crate::roles::step_down_to;
 use crate::sql_functions;
 
 const ATTEMPTS: u32 = 3;
@@ -246,9 +248,13 @@ fn is_true(statement: &str) -> bool {
     ask(statement).as_deref() == Some("t")
 }
 
-/// The first value of a statement, as text. Called within `in_steps`.
+/// The first value of a statement, as text, asked for as the owner of the tables. Called within `in_steps`.
 fn ask(statement: &str) -> Option<String> {
     let statement = CString::new(statement).ok()?;
+    step_down_to(owner(), || first_text(&statement))
+}
+
+fn first_text(statement: &CStr) -> Option<String> {
     // SAFETY: connected to SPI; a tuple table is valid until the next statement, and has the rows that were processed.
     unsafe {
         pg_sys::SPI_execute(statement.as_ptr(), false, 1);

@@ -24,11 +24,11 @@ use crate::subtransaction::attempt;
 
 const MOST_BUCKETS: i32 = 1_000_000;
 
-#[pg_extern]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn refresh(
-    max_buckets: default!(i32, 5000),
-    triggered_by: default!(&str, "'manual'"),
+    max_buckets: i32,
+    triggered_by: &str,
 ) -> TableIterator<
     'static,
     (

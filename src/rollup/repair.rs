@@ -16,11 +16,11 @@ use crate::setup::require_schema;
 
 const MOST_SAMPLED: i32 = 1_000_000;
 
-#[pg_extern]
+#[pg_extern(sql = false)]
 fn rebuild_rollup(
     rollup: &str,
-    from_time: default!(TimestampWithTimeZone, "'-infinity'"),
-    to_time: default!(TimestampWithTimeZone, "'infinity'"),
+    from_time: TimestampWithTimeZone,
+    to_time: TimestampWithTimeZone,
 ) -> i64 {
     require_schema();
     let Some(rollup) = ROLLUPS.iter().find(|each| each.name == rollup) else {
@@ -39,10 +39,10 @@ fn rebuild_rollup(
     })
 }
 
-#[pg_extern]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn verify_rollups(
-    sample: default!(i32, 1000),
+    sample: i32,
 ) -> TableIterator<
     'static,
     (

@@ -6,6 +6,7 @@ use pgrx::prelude::*;
 
 use super::refresh::{as_refresher, check_trigger};
 use crate::query::{change, change_rows};
+use crate::roles::with_temporary_tables;
 use crate::setup::require_schema;
 use crate::subtransaction::{Failure, attempt};
 
@@ -18,10 +19,10 @@ struct Summary {
     failures: i32,
 }
 
-#[pg_extern]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn refresh_materialized_views(
-    triggered_by: default!(&str, "'manual'"),
+    triggered_by: &str,
 ) -> TableIterator<
     'static,
     (
@@ -81,7 +82,7 @@ fn refresh_one(summary: Summary, triggered_by: &str) -> Line {
         "REFRESH MATERIALIZED VIEW {concurrently}analytics_internal.{}",
         summary.name
     );
-    let result = attempt(|| change(&statement, &[]));
+    let result = attempt(|| with_temporary_tables(|| change(&statement, &[])));
     let seconds = started.elapsed().as_secs_f64();
     let failure = result.err();
     note(&summary, failure.as_ref(), seconds, triggered_by);

@@ -79,11 +79,11 @@ impl Denied {
 
 type Authenticated = (pgrx::Uuid, Vec<pgrx::Uuid>, String, TimestampWithTimeZone);
 
-#[pg_extern(volatile, parallel_unsafe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn authenticate(
     token: Option<&str>,
-    scope: default!(Option<&str>, "'transaction'"),
+    scope: Option<&str>,
 ) -> TableIterator<
     'static,
     (
@@ -103,11 +103,11 @@ fn authenticate(
     }
 }
 
-#[pg_extern(volatile, parallel_unsafe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn try_authenticate(
     token: Option<&str>,
-    scope: default!(Option<&str>, "'transaction'"),
+    scope: Option<&str>,
 ) -> TableIterator<
     'static,
     (
@@ -321,8 +321,8 @@ fn record_once(identity: &Identity, origin: &Origin, scope: Scope) {
     }
 }
 
-#[pg_extern(volatile, parallel_unsafe)]
-fn logout(token: default!(Option<&str>, "NULL")) -> bool {
+#[pg_extern(sql = false)]
+fn logout(token: Option<&str>) -> bool {
     require_schema();
     let Some((name, user, end)) = token.map_or_else(|| Some(own_token()), foreign_token) else {
         return false;
@@ -386,7 +386,7 @@ fn revoke(token: &TokenName, end: i64) -> bool {
     Spi::get_one_with_args::<bool>(sql, &arguments) == Ok(Some(true))
 }
 
-#[pg_extern(stable, parallel_restricted)]
+#[pg_extern(sql = false)]
 fn current_permissions() -> Vec<String> {
     require_schema();
     if let Some(identity) = identity::identity() {

@@ -34,15 +34,15 @@ struct Pair {
     ends: TimestampWithTimeZone,
 }
 
-#[pg_extern(volatile, parallel_unsafe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn issue_token(
     user_id: Option<pgrx::Uuid>,
-    workspace_id: default!(Option<pgrx::Uuid>, "NULL"),
-    access_level: default!(Option<&str>, "NULL"),
-    email: default!(Option<&str>, "NULL"),
-    valid_for: default!(Option<Interval>, "'15 minutes'"),
-    refresh_for: default!(Option<Interval>, "'30 days'"),
+    workspace_id: Option<pgrx::Uuid>,
+    access_level: Option<&str>,
+    email: Option<&str>,
+    valid_for: Option<Interval>,
+    refresh_for: Option<Interval>,
 ) -> TableIterator<
     'static,
     (
@@ -80,7 +80,7 @@ fn issue_token(
     TableIterator::once((pair.access, pair.refresh, pair.expires_at, pair.ends))
 }
 
-#[pg_extern(volatile, parallel_unsafe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // the shape is the SQL signature
 fn refresh_token(
     refresh_token: Option<&str>,

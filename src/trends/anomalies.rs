@@ -11,14 +11,14 @@ fn direction(is_above: bool) -> &'static str {
     if is_above { "up" } else { "down" }
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // what pgrx makes of arguments and rows
 fn detect_anomalies(
     times: Option<Vec<Option<TimestampWithTimeZone>>>,
     values: Option<Vec<Option<f64>>>,
-    method: default!(Option<&str>, "'auto'"),
-    sensitivity: default!(Option<f64>, 0.5),
-    periods: default!(Option<Vec<Option<i32>>>, "NULL"),
+    method: Option<&str>,
+    sensitivity: Option<f64>,
+    periods: Option<Vec<Option<i32>>>,
 ) -> TableIterator<
     'static,
     (
@@ -70,13 +70,13 @@ fn detect_anomalies(
     TableIterator::new(rows)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // as above
 fn detect_group_anomalies(
     times: Option<Vec<Option<TimestampWithTimeZone>>>,
     metrics: Option<Vec<Option<String>>>,
     values: Option<Vec<Option<f64>>>,
-    sensitivity: default!(Option<f64>, 0.5),
+    sensitivity: Option<f64>,
 ) -> TableIterator<
     'static,
     (
@@ -179,11 +179,11 @@ fn detect_group_anomalies(
     TableIterator::new(rows)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // as above
 fn outliers(
     values: Option<Vec<Option<f64>>>,
-    sensitivity: default!(Option<f64>, 0.5),
+    sensitivity: Option<f64>,
 ) -> TableIterator<
     'static,
     (

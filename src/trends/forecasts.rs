@@ -35,7 +35,7 @@ fn count_of(name: &'static str, value: Option<i32>, hint: &'static str) -> usize
 
 const HORIZON_HINT: &str = "Ask for 1 to 10000 steps.";
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(
     clippy::needless_pass_by_value,
     clippy::type_complexity,
@@ -45,13 +45,13 @@ fn forecast(
     times: Option<Vec<Option<TimestampWithTimeZone>>>,
     values: Option<Vec<Option<f64>>>,
     horizon: Option<i32>,
-    level: default!(Option<f64>, 0.95),
-    method: default!(Option<&str>, "'auto'"),
-    periods: default!(Option<Vec<Option<i32>>>, "NULL"),
-    floor: default!(Option<f64>, "NULL"),
-    cap: default!(Option<f64>, "NULL"),
-    events: default!(Option<Vec<Option<TimestampWithTimeZone>>>, "NULL"),
-    threshold: default!(Option<f64>, "NULL"),
+    level: Option<f64>,
+    method: Option<&str>,
+    periods: Option<Vec<Option<i32>>>,
+    floor: Option<f64>,
+    cap: Option<f64>,
+    events: Option<Vec<Option<TimestampWithTimeZone>>>,
+    threshold: Option<f64>,
 ) -> TableIterator<
     'static,
     (
@@ -124,7 +124,7 @@ fn places_of(series: &Series, times: &[i64], horizon: usize) -> Vec<usize> {
         .collect()
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(
     clippy::needless_pass_by_value,
     clippy::type_complexity,
@@ -134,10 +134,10 @@ fn backtest(
     times: Option<Vec<Option<TimestampWithTimeZone>>>,
     values: Option<Vec<Option<f64>>>,
     horizon: Option<i32>,
-    origins: default!(Option<i32>, 5),
-    level: default!(Option<f64>, 0.95),
-    method: default!(Option<&str>, "'auto'"),
-    periods: default!(Option<Vec<Option<i32>>>, "NULL"),
+    origins: Option<i32>,
+    level: Option<f64>,
+    method: Option<&str>,
+    periods: Option<Vec<Option<i32>>>,
 ) -> TableIterator<
     'static,
     (

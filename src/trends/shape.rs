@@ -8,12 +8,12 @@ use trends::{changes, decompose, seasons, trend};
 use super::{go_on, known, or_raise, periods_of, refuse, series_of, time_at};
 use crate::errors::raise;
 
-#[pg_extern(immutable, parallel_safe, name = "decompose")]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // as above
 fn decompose_series(
     times: Option<Vec<Option<TimestampWithTimeZone>>>,
     values: Option<Vec<Option<f64>>>,
-    periods: default!(Option<Vec<Option<i32>>>, "NULL"),
+    periods: Option<Vec<Option<i32>>>,
 ) -> TableIterator<
     'static,
     (
@@ -66,7 +66,7 @@ fn found_periods(series: &Series) -> Vec<usize> {
     found.iter().map(|s| s.period).collect()
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // as above
 fn seasonal_periods(
     times: Option<Vec<Option<TimestampWithTimeZone>>>,
@@ -106,12 +106,12 @@ fn seasonal_periods(
     TableIterator::new(rows)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // as above
 fn change_points(
     times: Option<Vec<Option<TimestampWithTimeZone>>>,
     values: Option<Vec<Option<f64>>>,
-    sensitivity: default!(Option<f64>, 0.5),
+    sensitivity: Option<f64>,
 ) -> TableIterator<
     'static,
     (
@@ -156,12 +156,12 @@ fn change_points(
     TableIterator::new(rows)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(sql = false)]
 #[allow(clippy::needless_pass_by_value, clippy::type_complexity)] // as above
 fn trend_test(
     times: Option<Vec<Option<TimestampWithTimeZone>>>,
     values: Option<Vec<Option<f64>>>,
-    confidence: default!(Option<f64>, 0.95),
+    confidence: Option<f64>,
 ) -> TableIterator<
     'static,
     (
