@@ -138,7 +138,7 @@ AS $$
                         'compare_shares', 'health_of', 'states_of', 'transitions_of', 'guards_of', 'lifecycle_metrics',
                         'default_lifecycle_states', 'default_lifecycle_transitions', 'default_lifecycle_guards',
                         'run_measures', 'evaluate_guards', 'require_version', 'require_window', 'judged_deployments',
-                        'moves', 'check_dependencies', 'replace_lifecycle')
+                        'moves', 'check_dependencies', 'replace_lifecycle', 'page_of_runs')
     UNION ALL
     SELECT 'viewer', 'USAGE', 'TYPE', t.oid::regtype::text
     FROM pg_type AS t

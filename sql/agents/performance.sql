@@ -114,7 +114,7 @@ COMMENT ON FUNCTION analytics.agent_stats(uuid, uuid, text, timestamptz, timesta
 
 CREATE FUNCTION analytics.list_agents(
     workspace_id uuid, timeframe text DEFAULT '30d', sort_by text DEFAULT 'total_runs', descending boolean DEFAULT NULL,
-    max_rows integer DEFAULT NULL, after_agent uuid DEFAULT NULL,
+    max_rows integer DEFAULT NULL, after_agent_id uuid DEFAULT NULL,
     from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS TABLE (
     agent_id            uuid,
@@ -211,7 +211,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.list_agents(uuid, text, text, boolean, integer, uuid, timestamptz, timestamptz) IS
-    'One row per agent of a workspace with its measures in a window: a timeframe (24h, 7d, 30d, 90d, all), or from_time to to_time; defined as in agent_performance. sort_by names a column of the result (default total_runs) or name; descending is the default but for name; agents without the measure come last, equal ones by name. max_rows limits a page (NULL: all); the next page begins behind after_agent, the last agent of the page before. An agent without runs has zeros and NULLs. Errors: 22023 unknown workspace, timeframe, sort_by or after_agent, max_rows below 1, from_time not before to_time.';
+    'One row per agent of a workspace with its measures in a window: a timeframe (24h, 7d, 30d, 90d, all), or from_time to to_time; defined as in agent_performance. sort_by names a column of the result (default total_runs) or name; descending is the default but for name; agents without the measure come last, equal ones by name. max_rows limits a page (NULL: all); the next page begins behind after_agent_id, the last agent of the page before. An agent without runs has zeros and NULLs. Errors: 22023 unknown workspace, timeframe, sort_by or after_agent_id, max_rows below 1, from_time not before to_time.';
 
 CREATE FUNCTION analytics.agent_timeseries(
     workspace_id uuid, agent_id uuid, timeframe text DEFAULT '30d', bucket text DEFAULT 'day', time_zone text DEFAULT NULL,

@@ -1,6 +1,6 @@
 -- Agents: what they consume.
 
-CREATE FUNCTION analytics.agent_resources(workspace_id uuid, only_agent uuid DEFAULT NULL, timeframe text DEFAULT '30d',
+CREATE FUNCTION analytics.agent_resources(workspace_id uuid, agent_id uuid DEFAULT NULL, timeframe text DEFAULT '30d',
                                           from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS TABLE (
     agent_id            uuid,
@@ -15,27 +15,19 @@ RETURNS TABLE (
     credits_per_million_tokens double precision,
     credit_share        double precision
 )
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 100
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
-DECLARE
-    bounds record;
-BEGIN
-    IF $2 IS NULL THEN
-        PERFORM analytics_internal.require_workspace($1);
-    ELSE
-        PERFORM analytics_internal.require_agent($1, $2);
-    END IF;
-    SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $4, $5);
-    RETURN QUERY
+    SELECT analytics_internal.require_agent_or_all($1, $2);
+
     WITH used AS (
         SELECT m.agent_id, m.total_runs, m.credits_consumed, m.credits_consumed / nullif(m.total_runs, 0) AS per_run,
                m.credits_consumed / nullif(m.successful_runs, 0) AS per_success, m.tokens_used, m.prompt_tokens,
                m.completion_tokens, (m.tokens_used / nullif(m.total_runs, 0))::double precision AS tokens_per_run,
                (1e6 * m.credits_consumed / nullif(m.tokens_used, 0))::double precision AS per_million,
                (m.credits_consumed / nullif(sum(m.credits_consumed) OVER (), 0))::double precision AS share
-        FROM analytics_internal.agent_performance_buckets($1, NULL, bounds.window_start, bounds.window_end, NULL,
+        FROM analytics_internal.resolve_window($3, $4, $5) AS b
+        CROSS JOIN LATERAL analytics_internal.agent_performance_buckets($1, NULL, b.window_start, b.window_end, NULL,
             '{total_runs, successful_runs, credits_consumed, tokens_used, prompt_tokens, completion_tokens}') AS m
         WHERE m.total_runs > 0
     )
@@ -43,8 +35,7 @@ BEGIN
     UNION ALL
     SELECT $2, 0, 0, NULL, NULL, 0, 0, 0, NULL, NULL, NULL
     WHERE $2 IS NOT NULL AND NOT EXISTS (SELECT FROM used AS u WHERE u.agent_id = $2)
-    ORDER BY 3 DESC, 1;
-END
+    ORDER BY 3 DESC, 1
 $$;
 COMMENT ON FUNCTION analytics.agent_resources(uuid, uuid, text, timestamptz, timestamptz) IS
     'What an agent (NULL: each agent of the workspace that ran, dearest first) consumed in a window (timeframe 24h, 7d, 30d, 90d, all, or from_time to to_time): credits, tokens, both per run, credits per success (all credits over successful runs) and per million tokens, and credit_share, its share (0..1) of the workspace''s credits. Tokens that are not known count as zero. One row of zeros and NULLs for an agent without runs. Errors: 22023 unknown workspace, agent or timeframe, from_time not before to_time.';

@@ -97,7 +97,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.time_spans(text, text, timestamptz, timestamptz) IS
     'The buckets of series_spans() that are no shorter than an hour, as rollups of agents have them. Errors: 22023 unknown bucket, too many of them.';
 
-CREATE FUNCTION analytics_internal.finite_window(workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz,
+CREATE FUNCTION analytics_internal.finite_window(workspace_id uuid, agent_id uuid, from_time timestamptz, to_time timestamptz,
                                                  OUT window_start timestamptz, OUT window_end timestamptz)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
