@@ -22,7 +22,7 @@ LEAD = f"""
 OURS = f"""
     SELECT count(*), sum(v.duration) FROM (
         SELECT id, analytics.state_agg(at, state) AS s FROM observations GROUP BY id) AS g,
-        analytics.into_values(s, until => {UNTIL}) AS v"""
+        analytics.into_values(s, to_time => {UNTIL}) AS v"""
 LEAD_ONE = f"""
     SELECT count(*), sum(d) FROM (
         SELECT id, sum(coalesce(next, {UNTIL}) - at) FILTER (WHERE state = 'down') AS d FROM (
@@ -30,7 +30,7 @@ LEAD_ONE = f"""
         GROUP BY id) AS g"""
 OURS_ONE = f"""
     SELECT count(*), sum(d) FROM (
-        SELECT id, analytics.duration_in(analytics.state_agg(at, state), 'down', until => {UNTIL}) AS d
+        SELECT id, analytics.duration_in(analytics.state_agg(at, state), 'down', to_time => {UNTIL}) AS d
         FROM observations GROUP BY id) AS g"""
 
 

@@ -37,7 +37,7 @@ COMMENT ON FUNCTION analytics.mann_whitney_test(analytics.percentile_sketch, ana
 
 CREATE FUNCTION analytics_internal.agent_differences(
     workspace_id uuid, agent_id uuid, from_time timestamptz, to_time timestamptz,
-    other_from timestamptz, other_to timestamptz, with_workspace boolean)
+    other_from_time timestamptz, other_to_time timestamptz, with_workspace boolean)
 RETURNS TABLE (
     metric              text,
     compared_with       text,
@@ -144,7 +144,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.agent_differences(uuid, uuid, timestamptz, timestamptz, timestamptz, timestamptz, boolean) IS
-    'The rows of agent_comparison(): an agent from from_time to to_time against the other agents of that time, if with_workspace, and against itself from other_from to other_to, unless these are NULL. The caller has checked the arguments.';
+    'The rows of agent_comparison(): an agent from from_time to to_time against the other agents of that time, if with_workspace, and against itself from other_from_time to other_to_time, unless these are NULL. The caller has checked the arguments.';
 
 CREATE FUNCTION analytics.agent_comparison(workspace_id uuid, agent_id uuid, timeframe text DEFAULT '30d',
                                            from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)

@@ -64,7 +64,7 @@ COMMENT ON AGGREGATE analytics_internal.count_agents(uuid) IS
     'As count(DISTINCT), by a hash table: rows need not be sorted for it. 0 for a group without ids. Memory: some 40 bytes for each id, outside of what work_mem counts.';
 
 CREATE FUNCTION analytics_internal.agent_performance_buckets(
-    workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz, step interval DEFAULT NULL,
+    workspace_id uuid, agent_id uuid, from_time timestamptz, to_time timestamptz, step interval DEFAULT NULL,
     columns text[] DEFAULT NULL, by_agent boolean DEFAULT true)
 RETURNS TABLE (
     agent_id             uuid,
@@ -144,7 +144,7 @@ COMMENT ON FUNCTION analytics_internal.execution_metrics_buckets(uuid, timestamp
     'What a workspace executed from from_time to to_time (the end excluded; any times): one row per step that has anything (whole minutes; NULL: one row for the whole time, with a NULL bucket). From rollups, and from raw rows where these have changed since. columns as in agent_performance_buckets. Errors: 22023 unknown workspace, a time that is NULL, a step that is not of whole minutes, a column that there is not.';
 
 CREATE FUNCTION analytics_internal.agent_model_usage_buckets(
-    workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz, step interval DEFAULT NULL,
+    workspace_id uuid, agent_id uuid, from_time timestamptz, to_time timestamptz, step interval DEFAULT NULL,
     columns text[] DEFAULT NULL, by_agent boolean DEFAULT true)
 RETURNS TABLE (
     agent_id          uuid,
@@ -170,7 +170,7 @@ COMMENT ON FUNCTION analytics_internal.agent_model_usage_buckets(uuid, uuid, tim
     'Which models the agents of a workspace, or one of them, used from from_time to to_time: one row per agent, model, provider and step (whole hours; NULL: the whole time). From rollups, and from raw rows where these have changed since. columns, by_agent, agents and errors: as agent_performance_buckets.';
 
 CREATE FUNCTION analytics_internal.user_usage_buckets(
-    workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz, step interval DEFAULT NULL,
+    workspace_id uuid, agent_id uuid, from_time timestamptz, to_time timestamptz, step interval DEFAULT NULL,
     columns text[] DEFAULT NULL, by_agent boolean DEFAULT true)
 RETURNS TABLE (
     agent_id         uuid,
@@ -197,7 +197,7 @@ COMMENT ON FUNCTION analytics_internal.user_usage_buckets(uuid, uuid, timestampt
     'What the agents of a workspace, or one of them, did for each user from from_time to to_time: one row per agent, user and step (whole days; NULL: the whole time). From rollups of days; the parts of days at the edges of the window, and what has changed since, from raw rows. columns, by_agent, agents and errors: as agent_performance_buckets, the step being of whole days.';
 
 CREATE FUNCTION analytics_internal.error_summary_buckets(
-    workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz, step interval DEFAULT NULL,
+    workspace_id uuid, agent_id uuid, from_time timestamptz, to_time timestamptz, step interval DEFAULT NULL,
     columns text[] DEFAULT NULL, by_agent boolean DEFAULT true)
 RETURNS TABLE (
     agent_id          uuid,

@@ -21,7 +21,8 @@ RETURN ARRAY[
 COMMENT ON FUNCTION analytics_internal.suggestion_metrics() IS
     'Measures of agents that rules may name; docs/suggestions.md defines each.';
 
-CREATE FUNCTION analytics_internal.agent_measures(workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz)
+-- The agent has no name here: PL/pgSQL allows no argument with the name of a result column.
+CREATE FUNCTION analytics_internal.agent_measures(workspace_id uuid, uuid, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (agent_id uuid, measures jsonb)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 100
 SET search_path = pg_catalog, pg_temp
@@ -262,27 +263,22 @@ $$;
 COMMENT ON FUNCTION analytics_internal.refresh_suggestions_of(uuid, timestamptz) IS
     'refresh_suggestions() for one workspace that exists.';
 
-CREATE FUNCTION analytics_internal.refresh_suggestions(only_workspace uuid, as_of timestamptz)
+CREATE FUNCTION analytics_internal.refresh_suggestions(workspace_id uuid, as_of timestamptz)
 RETURNS TABLE (workspace_id uuid, opened_count bigint, updated_count bigint, closed_count bigint, measured_count bigint)
-LANGUAGE plpgsql ROWS 10
+LANGUAGE sql ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
-BEGIN
-    PERFORM analytics_internal.require_schema();
-    IF $1 IS NOT NULL THEN
-        PERFORM analytics_internal.require_workspace($1);
-    END IF;
-    PERFORM analytics.window_bounds('30d', $2);
-    RETURN QUERY
+    SELECT analytics_internal.require_schema();
+    SELECT analytics_internal.require_workspace($1) WHERE $1 IS NOT NULL;
+    SELECT analytics.window_bounds('30d', $2);
+
     SELECT w.workspace_id, r.*
     FROM (SELECT v.workspace_id FROM analytics.workspaces AS v WHERE $1 IS NULL OR v.workspace_id = $1 ORDER BY 1) AS w
-    CROSS JOIN LATERAL analytics_internal.refresh_suggestions_of(w.workspace_id, $2) AS r;
-END
+    CROSS JOIN LATERAL analytics_internal.refresh_suggestions_of(w.workspace_id, $2) AS r
 $$;
 COMMENT ON FUNCTION analytics_internal.refresh_suggestions(uuid, timestamptz) IS 'What refresh_suggestions() does, as the owner of the tables.';
 
-CREATE FUNCTION analytics.refresh_suggestions(only_workspace uuid DEFAULT NULL, as_of timestamptz DEFAULT now())
+CREATE FUNCTION analytics.refresh_suggestions(workspace_id uuid DEFAULT NULL, as_of timestamptz DEFAULT now())
 RETURNS TABLE (workspace_id uuid, opened_count bigint, updated_count bigint, closed_count bigint, measured_count bigint)
 LANGUAGE c ROWS 10
 SET search_path = pg_catalog, pg_temp
@@ -290,7 +286,7 @@ AS 'MODULE_PATHNAME', 'as_owner';
 COMMENT ON FUNCTION analytics.refresh_suggestions(uuid, timestamptz) IS
     'Applies the rules of suggestion_rules to the agents of a workspace (NULL: of all), over the 30 days up to as_of (default now): opens suggestions, updates those that still hold, archives those that do not any more, and measures implemented ones anew for 30 days. A rule that somebody dismissed stays silent about that agent for 90 days, one that was implemented for 30. One row per workspace with the numbers of each. For the owner of the tables; call it once a day, say. Errors: 22023 unknown workspace, no as_of; 55000 setup() has not run.';
 
-CREATE FUNCTION analytics.list_suggestions(workspace_id uuid, only_agent uuid DEFAULT NULL, only_status text DEFAULT 'active')
+CREATE FUNCTION analytics.list_suggestions(workspace_id uuid, agent_id uuid DEFAULT NULL, status text DEFAULT 'active')
 RETURNS TABLE (
     suggestion_id    uuid,
     agent_id         uuid,
@@ -308,24 +304,20 @@ RETURNS TABLE (
     created_at       timestamptz,
     updated_at       timestamptz
 )
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 20
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
-BEGIN
-    PERFORM analytics_internal.require_agent_or_all($1, $2);
-    IF $3 <> ALL (ARRAY['active', 'implemented', 'dismissed', 'archived']) THEN
-        PERFORM analytics_internal.refuse_argument('only_status', $3, 'it is not a status of a suggestion',
-            'Use one of active, implemented, dismissed, archived; NULL for all.');
-    END IF;
-    RETURN QUERY
+    SELECT analytics_internal.require_agent_or_all($1, $2);
+    SELECT analytics_internal.refuse_argument('status', $3, 'it is not a status of a suggestion',
+        'Use one of active, implemented, dismissed, archived; NULL for all.')
+    WHERE $3 <> ALL (ARRAY['active', 'implemented', 'dismissed', 'archived']);
+
     SELECT s.suggestion_id, s.agent_id, a.name, s.suggestion_type, s.rule_name, s.title, s.description, s.estimated_impact,
            s.effort_level, s.priority, s.status, s.metric_value, s.threshold, s.created_at, s.updated_at
     FROM analytics.agent_optimization_suggestions AS s
     JOIN analytics.agents AS a ON a.workspace_id = $1 AND a.agent_id = s.agent_id
     WHERE s.workspace_id = $1 AND ($2 IS NULL OR s.agent_id = $2) AND ($3 IS NULL OR s.status = $3)
-    ORDER BY s.priority DESC, array_position(ARRAY['low', 'medium', 'high'], s.effort_level), a.name, s.title, s.suggestion_id;
-END
+    ORDER BY s.priority DESC, array_position(ARRAY['low', 'medium', 'high'], s.effort_level), a.name, s.title, s.suggestion_id
 $$;
 COMMENT ON FUNCTION analytics.list_suggestions(uuid, uuid, text) IS
     'Suggestions for an agent (NULL: for all of the workspace) of a status (default active, NULL all), most urgent first, then those of least effort. Errors: 22023 unknown workspace, agent or status.';

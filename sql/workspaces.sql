@@ -316,7 +316,7 @@ $$;
 COMMENT ON FUNCTION analytics.workspace_activity(uuid, text, text, text, timestamptz, timestamptz) IS
     'Who was active in a workspace, one row per hour, day, week (from Monday) or month of a time zone (default: that of the workspace) in a window, also where nothing happened: agents and users with a run (users are exact while few, then estimated), runs, success_rate (0..1), credits, tokens, errors. The first and the last bucket hold what of them lies in the window. Errors: 22023 unknown workspace, timeframe, bucket or time zone, too many buckets, from_time not before to_time.';
 
-CREATE FUNCTION analytics.workspace_users(workspace_id uuid, timeframe text DEFAULT '30d', max_users integer DEFAULT 100,
+CREATE FUNCTION analytics.workspace_users(workspace_id uuid, timeframe text DEFAULT '30d', max_rows integer DEFAULT 100,
                                           from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS TABLE (
     user_id             uuid,
@@ -343,7 +343,7 @@ DECLARE
 BEGIN
     PERFORM analytics_internal.require_workspace($1);
     IF $3 < 0 THEN
-        PERFORM analytics_internal.refuse_argument('max_users', $3::text, 'it is below zero',
+        PERFORM analytics_internal.refuse_argument('max_rows', $3::text, 'it is below zero',
             'Give how many users to list, or NULL for all.');
     END IF;
     SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $4, $5);
@@ -357,7 +357,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.workspace_users(uuid, text, integer, timestamptz, timestamptz) IS
-    'The users for whom agents of a workspace ran in a window, most runs first (equal ones by id), at most max_users (NULL: all): runs, success_rate (0..1), mean runtime in seconds, credits, tokens, number of agents used, mean rating of runs (1..5). Exact. Errors: 22023 unknown workspace or timeframe, max_users below zero, from_time not before to_time.';
+    'The users for whom agents of a workspace ran in a window, most runs first (equal ones by id), at most max_rows (NULL: all): runs, success_rate (0..1), mean runtime in seconds, credits, tokens, number of agents used, mean rating of runs (1..5). Exact. Errors: 22023 unknown workspace or timeframe, max_rows below zero, from_time not before to_time.';
 
 CREATE FUNCTION analytics.workspace_analytics(workspace_id uuid, timeframe text DEFAULT '30d',
                                               from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)

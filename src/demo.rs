@@ -27,7 +27,7 @@ struct Request {
     agents: i32,
     users: i32,
     days: i32,
-    until: TimestampWithTimeZone,
+    as_of: TimestampWithTimeZone,
 }
 
 impl Request {
@@ -63,7 +63,7 @@ impl Request {
             agents: count(self.agents),
             users_per_workspace: count(self.users),
             days: count(self.days),
-            end_micros: pg_sys::TimestampTz::from(self.until).saturating_add(POSTGRES_EPOCH_MICROS),
+            end_micros: pg_sys::TimestampTz::from(self.as_of).saturating_add(POSTGRES_EPOCH_MICROS),
         }
     }
 }
@@ -105,7 +105,7 @@ fn demo_workspaces(
     agents: i32,
     users: i32,
     days: i32,
-    until: TimestampWithTimeZone,
+    as_of: TimestampWithTimeZone,
 ) -> TableIterator<
     'static,
     (
@@ -122,7 +122,7 @@ fn demo_workspaces(
         agents,
         users,
         days,
-        until,
+        as_of,
     };
     let rows: Vec<_> = request
         .workload()
@@ -143,7 +143,7 @@ fn demo_agents(
     agents: i32,
     users: i32,
     days: i32,
-    until: TimestampWithTimeZone,
+    as_of: TimestampWithTimeZone,
 ) -> TableIterator<
     'static,
     (
@@ -166,7 +166,7 @@ fn demo_agents(
         agents,
         users,
         days,
-        until,
+        as_of,
     };
     let workload = request.workload();
     let rows: Vec<_> = workload
@@ -201,7 +201,7 @@ fn demo_incidents(
     agents: i32,
     users: i32,
     days: i32,
-    until: TimestampWithTimeZone,
+    as_of: TimestampWithTimeZone,
 ) -> TableIterator<
     'static,
     (
@@ -221,7 +221,7 @@ fn demo_incidents(
         agents,
         users,
         days,
-        until,
+        as_of,
     };
     let workload = request.workload();
     let rows: Vec<_> = workload
@@ -254,7 +254,7 @@ fn demo_runs(
     agents: i32,
     users: i32,
     days: i32,
-    until: TimestampWithTimeZone,
+    as_of: TimestampWithTimeZone,
     chunk: i64,
 ) -> TableIterator<
     'static,
@@ -292,7 +292,7 @@ fn demo_runs(
         agents,
         users,
         days,
-        until,
+        as_of,
     };
     TableIterator::new(collect(request, chunk, |run| {
         let rating = run.user_rating();
@@ -336,7 +336,7 @@ fn demo_errors(
     agents: i32,
     users: i32,
     days: i32,
-    until: TimestampWithTimeZone,
+    as_of: TimestampWithTimeZone,
     chunk: i64,
 ) -> TableIterator<
     'static,
@@ -366,7 +366,7 @@ fn demo_errors(
         agents,
         users,
         days,
-        until,
+        as_of,
     };
     TableIterator::new(collect(request, chunk, |run| {
         let error = run.error?;
@@ -401,7 +401,7 @@ fn demo_feedback(
     agents: i32,
     users: i32,
     days: i32,
-    until: TimestampWithTimeZone,
+    as_of: TimestampWithTimeZone,
     chunk: i64,
 ) -> TableIterator<
     'static,
@@ -426,7 +426,7 @@ fn demo_feedback(
         agents,
         users,
         days,
-        until,
+        as_of,
     };
     TableIterator::new(collect(request, chunk, |run| {
         let feedback = run.feedback?;
@@ -456,7 +456,7 @@ fn demo_queue(
     agents: i32,
     users: i32,
     days: i32,
-    until: TimestampWithTimeZone,
+    as_of: TimestampWithTimeZone,
     chunk: i64,
 ) -> TableIterator<
     'static,
@@ -479,7 +479,7 @@ fn demo_queue(
         agents,
         users,
         days,
-        until,
+        as_of,
     };
     TableIterator::new(collect(request, chunk, |run| {
         let started_at = run.queue_wait_micros.map(|_| time(run.started_at));

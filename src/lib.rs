@@ -43,11 +43,8 @@ mod analytics_internal {}
 extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
 extension_sql_file!(
     "../sql/setup.sql",
-    name = "setup_sql",
+    name = "setup",
     requires = [
-        library_version,
-        setup::setup,
-        setup::schema_version,
         setup::require_schema,
         errors::refuse,
         errors::refuse_argument,
@@ -56,255 +53,102 @@ extension_sql_file!(
         workspaces::require_agent,
     ]
 );
-extension_sql_file!(
-    "../sql/partitions.sql",
-    name = "partitions_sql",
-    requires = ["setup_sql", partitions::move_rows]
-);
-extension_sql_file!(
-    "../sql/agents.sql",
-    name = "agents_sql",
-    requires = ["setup_sql", agents::agent_id]
-);
-extension_sql_file!(
-    "../sql/ingest.sql",
-    name = "ingest_sql",
-    requires = ["agents_sql"]
-);
-extension_sql_file!(
-    "../sql/percentiles.sql",
-    name = "percentiles_sql",
-    requires = [
-        percentiles::sketch::sketch_histogram,
-        percentiles::arrays::calculate_percentiles,
-        percentiles::arrays::sparkline,
-    ]
-);
-extension_sql_file!(
-    "../sql/access.sql",
-    name = "access_sql",
-    requires = [
-        "setup_sql",
-        access::accessible_workspaces,
-        access::require_level,
-        access::change_member,
-        access::drop_statistics,
-    ]
-);
-extension_sql_file!(
-    "../sql/masking.sql",
-    name = "masking_sql",
-    requires = [
-        "setup_sql",
-        masking::mask_text,
-        masking::mask_json_text,
-        masking::reads_everything,
-    ]
-);
-extension_sql_file!(
-    "../sql/rollup.sql",
-    name = "rollup_sql",
-    requires = [
-        "agents_sql",
-        "percentiles_sql",
-        rollup::partitions::run_partitions,
-        rollup::refresh::refresh,
-        rollup::summaries::refresh_materialized_views,
-        rollup::repair::rebuild_rollup,
-        rollup::repair::verify_rollups,
-        rollup::retention::remove_rows,
+
+/// Files of `sql/`: path, name, and what the install script has before it besides `setup`. Only what CREATE itself
+/// looks up need be said: functions that a file comments on or alters, and types in its signatures. A body that is a
+/// string is not read before it runs. (pgrx wants paths and names as literals.)
+macro_rules! sql_files {
+    ($($path:literal as $name:literal after [$($needed:tt)*];)*) => {
+        $(extension_sql_file!($path, name = $name, requires = ["setup", $($needed)*]);)*
+    };
+}
+
+sql_files! {
+    "../sql/partitions.sql" as "partitions" after [partitions::move_rows];
+
+    "../sql/agents/registry.sql" as "agents_registry" after [];
+    "../sql/agents/windows.sql" as "agents_windows" after [];
+    "../sql/agents/performance.sql" as "agents_performance" after [];
+    "../sql/agents/usage.sql" as "agents_usage" after [];
+    "../sql/agents/executions.sql" as "agents_executions" after [];
+    "../sql/agents/resources.sql" as "agents_resources" after [];
+
+    "../sql/ingest.sql" as "ingest" after [];
+
+    "../sql/percentiles.sql" as "percentiles" after [percentiles::sketch::sketch_histogram];
+
+    "../sql/access/levels.sql" as "access_levels" after [];
+    "../sql/access/tables.sql" as "access_tables" after [access::drop_statistics];
+    "../sql/access/members.sql" as "access_members" after [access::require_level, access::change_member];
+    "../sql/access/gateway.sql" as "access_gateway" after [];
+    "../sql/access/limits.sql" as "access_limits" after [];
+
+    "../sql/masking.sql" as "masking" after [masking::mask_json_text, masking::reads_everything];
+
+    "../sql/rollup.sql" as "rollup" after [
+        "percentiles", rollup::partitions::run_partitions, rollup::retention::remove_rows,
         rollup::retention::unlink_runs,
-    ]
-);
-extension_sql_file!(
-    "../sql/execution.sql",
-    name = "execution_sql",
-    requires = ["rollup_sql", execution::concurrency]
-);
-extension_sql_file!(
-    "../sql/workspaces.sql",
-    name = "workspaces_sql",
-    requires = ["rollup_sql"]
-);
-extension_sql_file!(
-    "../sql/comparison.sql",
-    name = "comparison_sql",
-    requires = [
-        "rollup_sql",
-        comparison::two_proportion_test,
-        comparison::welch_test,
-        comparison::rank_test,
-    ]
-);
-extension_sql_file!(
-    "../sql/error_analytics.sql",
-    name = "error_analytics_sql",
-    requires = [
-        "rollup_sql",
-        error_analytics::error_fingerprint,
-        error_analytics::message_pattern,
-    ]
-);
-extension_sql_file!(
-    "../sql/suggestions.sql",
-    name = "suggestions_sql",
-    requires = ["comparison_sql", "error_analytics_sql"]
-);
-extension_sql_file!(
-    "../sql/agent_analytics.sql",
-    name = "agent_analytics_sql",
-    requires = ["comparison_sql", "error_analytics_sql", "suggestions_sql"]
-);
-extension_sql_file!(
-    "../sql/demo.sql",
-    name = "demo_sql",
-    requires = [
-        "partitions_sql",
-        "agents_sql",
-        demo::demo_workspaces,
-        demo::demo_agents,
-        demo::demo_incidents,
-        demo::demo_runs,
-        demo::demo_errors,
-        demo::demo_feedback,
-        demo::demo_queue,
-    ]
-);
-extension_sql_file!(
-    "../sql/audit.sql",
-    name = "audit_sql",
-    requires = [
-        "setup_sql",
-        audit::record_audit_text,
-        audit::cleanup_audit_log
-    ]
-);
-extension_sql_file!(
-    "../sql/tokens.sql",
-    name = "tokens_sql",
-    requires = [
-        "access_sql",
-        "audit_sql",
-        tokens::authenticate::authenticate,
-        tokens::authenticate::try_authenticate,
-        tokens::authenticate::logout,
-        access::current_user_id,
-        tokens::authenticate::current_permissions,
-        tokens::issue::issue_token,
-        tokens::issue::refresh_token,
-        tokens::keys::check_token_key,
-        tokens::keys::new_secret,
-    ]
-);
-extension_sql_file!(
-    "../sql/leaderboards/inputs.sql",
-    name = "leaderboards_inputs_sql",
-    requires = [
-        "agents_sql",
-        "percentiles_sql",
-        "access_sql",
-        "rollup_sql",
-        leaderboards::require_board,
-        leaderboards::wilson_lower_bound,
-        leaderboards::standings::board_standings,
-        leaderboards::standings::board_terms,
-        leaderboards::standings::rank_scores,
-    ]
-);
-extension_sql_file!(
-    "../sql/leaderboards/live.sql",
-    name = "leaderboards_live_sql",
-    requires = [
-        "leaderboards_inputs_sql",
-        leaderboards::workspaces::workspace_board,
-        leaderboards::workspaces::explain_workspace
-    ]
-);
-extension_sql_file!(
-    "../sql/leaderboards/kept.sql",
-    name = "leaderboards_kept_sql",
-    requires = ["leaderboards_live_sql"]
-);
-extension_sql_file!(
-    "../sql/lifecycle/states.sql",
-    name = "lifecycle_states_sql",
-    requires = [
-        "percentiles_sql",
-        lifecycle::states::state_rows,
-        lifecycle::states::state_totals
-    ]
-);
-extension_sql_file!(
-    "../sql/lifecycle/rules.sql",
-    name = "lifecycle_rules_sql",
-    requires = [
-        "agents_sql",
-        "access_sql",
-        lifecycle::analysis::check_dependencies,
-        lifecycle::rules::validate_lifecycle,
-        lifecycle::rules::replace_lifecycle_text,
-        lifecycle::rules::default_lifecycle_states,
-        lifecycle::rules::default_lifecycle_transitions,
-        lifecycle::rules::default_lifecycle_guards,
-        lifecycle::rules::lifecycle_metrics
-    ]
-);
-extension_sql_file!(
-    "../sql/lifecycle/transitions.sql",
-    name = "lifecycle_transitions_sql",
-    requires = [
-        "lifecycle_rules_sql",
-        "rollup_sql",
-        lifecycle::transition::transition_agent,
-        lifecycle::requests::request_transition,
-        lifecycle::requests::approve_transition,
-        lifecycle::requests::reject_transition
-    ]
-);
-extension_sql_file!(
-    "../sql/lifecycle/versions.sql",
-    name = "lifecycle_versions_sql",
-    requires = [
-        "lifecycle_transitions_sql",
-        lifecycle::analysis::compare_means,
-        lifecycle::analysis::compare_shares
-    ]
-);
-extension_sql_file!(
-    "../sql/lifecycle/analysis.sql",
-    name = "lifecycle_analysis_sql",
-    requires = [
-        "lifecycle_states_sql",
-        "lifecycle_versions_sql",
-        lifecycle::analysis::kaplan_meier,
-        lifecycle::analysis::survival_median,
-        lifecycle::analysis::log_rank_test,
-        lifecycle::analysis::health_of
-    ]
-);
-extension_sql_file!(
-    "../sql/lifecycle/health.sql",
-    name = "lifecycle_health_sql",
-    requires = ["lifecycle_analysis_sql"]
-);
-extension_sql_file!(
-    "../sql/trends.sql",
-    name = "trends_sql",
-    requires = [
-        "rollup_sql",
-        "access_sql",
-        "agents_sql",
-        trends::anomalies::detect_anomalies,
-        trends::anomalies::detect_group_anomalies,
-        trends::anomalies::outliers,
-        trends::forecasts::forecast,
-        trends::forecasts::backtest,
-        trends::shape::decompose_series,
-        trends::shape::seasonal_periods,
-        trends::shape::change_points,
-        trends::shape::trend_test,
-    ]
-);
+    ];
+
+    "../sql/execution/windows.sql" as "execution_windows" after [];
+    "../sql/execution/throughput.sql" as "execution_throughput" after ["percentiles"];
+    "../sql/execution/summary.sql" as "execution_summary" after ["percentiles"];
+    "../sql/execution/realtime.sql" as "execution_realtime" after [];
+    "../sql/execution/queue.sql" as "execution_queue" after [];
+    "../sql/execution/concurrency.sql" as "execution_concurrency" after [execution::concurrency];
+
+    "../sql/workspaces.sql" as "workspaces" after [];
+
+    "../sql/comparison.sql" as "comparison" after ["percentiles", comparison::rank_test];
+
+    "../sql/error_analytics.sql" as "error_analytics" after [error_analytics::error_fingerprint];
+
+    "../sql/suggestions.sql" as "suggestions" after [];
+
+    "../sql/agent_analytics.sql" as "agent_analytics" after [];
+
+    "../sql/demo.sql" as "demo" after [
+        demo::demo_workspaces, demo::demo_agents, demo::demo_incidents, demo::demo_runs, demo::demo_errors,
+        demo::demo_feedback, demo::demo_queue,
+    ];
+
+    "../sql/audit.sql" as "audit" after [audit::record_audit_text];
+
+    "../sql/tokens.sql" as "tokens" after [tokens::keys::check_token_key, tokens::keys::new_secret];
+
+    "../sql/leaderboards/inputs.sql" as "leaderboards_inputs" after [
+        leaderboards::require_board, leaderboards::standings::board_standings, leaderboards::standings::board_terms,
+    ];
+    "../sql/leaderboards/live.sql" as "leaderboards_live" after [
+        leaderboards::workspaces::workspace_board, leaderboards::workspaces::explain_workspace,
+    ];
+    "../sql/leaderboards/boards.sql" as "leaderboards_boards" after [];
+    "../sql/leaderboards/history.sql" as "leaderboards_history" after [];
+    "../sql/leaderboards/refresh.sql" as "leaderboards_refresh" after [];
+
+    "../sql/lifecycle/states.sql" as "lifecycle_states" after [
+        lifecycle::states::state_rows, lifecycle::states::state_totals,
+    ];
+    "../sql/lifecycle/rules.sql" as "lifecycle_rules" after [
+        lifecycle::analysis::check_dependencies, lifecycle::rules::validate_lifecycle,
+        lifecycle::rules::replace_lifecycle_text, lifecycle::rules::default_lifecycle_states,
+        lifecycle::rules::default_lifecycle_transitions, lifecycle::rules::default_lifecycle_guards,
+        lifecycle::rules::lifecycle_metrics,
+    ];
+    "../sql/lifecycle/transitions.sql" as "lifecycle_transitions" after [];
+    "../sql/lifecycle/versions.sql" as "lifecycle_versions" after [];
+    "../sql/lifecycle/analysis.sql" as "lifecycle_analysis" after [
+        lifecycle::analysis::check_dependencies, lifecycle::analysis::compare_means,
+        lifecycle::analysis::compare_shares, lifecycle::analysis::health_of,
+    ];
+    "../sql/lifecycle/health.sql" as "lifecycle_health" after [];
+
+    "../sql/trends/arrays.sql" as "trends_arrays" after [];
+    "../sql/trends/score.sql" as "trends_score" after [];
+    "../sql/trends/metrics.sql" as "trends_metrics" after [];
+    "../sql/trends/analysis.sql" as "trends_analysis" after [];
+    "../sql/trends/rules.sql" as "trends_rules" after [];
+}
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 
 /// The version of the loaded library, for support and for upgrade checks.

@@ -306,7 +306,7 @@ def test_list_agents(world, start, end):
 @pytest.mark.parametrize("descending", [True, False, None])
 def test_pages_of_agents(world, key, descending):
     """Pages of any size are the whole list, in order, those without the measure last."""
-    call = "list_agents(%s, 'all', %s, %s, max_rows => %s, after_agent => %s)"
+    call = "list_agents(%s, 'all', %s, %s, max_rows => %s, after_agent_id => %s)"
     whole = world.ask(call, world.workspace, key, descending, None, None)
     falls = descending if descending is not None else key != "name"
     known = [row for row in whole if row[key] is not None]
@@ -500,8 +500,8 @@ def test_executions(world):
     """Pages through runs, some of which start at the same moment, with every filter."""
     order = lambda run: (run["started_at"], run["run_id"])  # noqa: E731
     call = (
-        "agent_executions(%s, %s, 'all', only_status => %s, only_model => %s, only_user => %s, max_rows => %s,"
-        " before_time => %s, before_run => %s)"
+        "agent_executions(%s, %s, 'all', status => %s, model_name => %s, user_id => %s, max_rows => %s,"
+        " after_started_at => %s, after_run_id => %s)"
     )
     user = world.of("busy")[0]["user_id"] or uuid.UUID(int=1000)
     filters = [
@@ -536,7 +536,7 @@ def test_executions_that_start_together(db):
     seen: list = []
     time = run = None
     while page := db.rows(
-        "SELECT started_at, run_id FROM analytics.agent_executions(%s, %s, 'all', max_rows => 2, before_time => %s, before_run => %s)",
+        "SELECT started_at, run_id FROM analytics.agent_executions(%s, %s, 'all', max_rows => 2, after_started_at => %s, after_run_id => %s)",
         [workspace, agent, time, run],
     ):
         seen += page
@@ -670,14 +670,14 @@ REFUSED = {
     "agent_timeseries(%s, %s, 'all', 'hour', 'UTC', '1900-01-01', '2026-01-01')": "bucket",
     "agent_runtime_histogram(%s, %s, '7d', 0)": "buckets",
     "agent_top_users(%s, %s, '7d', 0)": "max_rows",
-    "agent_executions(%s, %s, '7d', 'walking')": "only_status",
+    "agent_executions(%s, %s, '7d', 'walking')": "status",
     "agent_executions(%s, %s, max_rows => 1001)": "max_rows",
     "error_patterns(%s, %s, max_rows => 0)": "max_rows",
     "error_budget(%s, %s, 1)": "target_success_rate",
     "error_budget(%s, %s, 'NaN')": "target_success_rate",
     "new_errors(%s, NULL, %s)": "since",
-    "list_suggestions(%s, %s, 'open')": "only_status",
-    "list_agents(%s, '7d', 'beauty', after_agent => %s)": "sort_by",
+    "list_suggestions(%s, %s, 'open')": "status",
+    "list_agents(%s, '7d', 'beauty', after_agent_id => %s)": "sort_by",
 }
 
 

@@ -1,7 +1,10 @@
 """What the catalog says about rights and search paths, whatever the functions are called."""
 
+import re
+
 import psycopg
 import pytest
+from conftest import Database
 from psycopg import sql
 
 SCHEMAS = "('analytics'::regnamespace, 'analytics_internal'::regnamespace)"
@@ -127,6 +130,120 @@ def test_what_writes_says_so(db):
         "CREATE FUNCTION analytics.a() RETURNS void LANGUAGE sql STABLE AS 'DELETE FROM analytics.agents'"
     )
     assert db.rows(MISLABELLED) == [("analytics.a()",)]
+
+
+ARGUMENTS = f"""
+    SELECT p.pronamespace::regnamespace::text, p.proname::text, a.name, format_type(a.type, NULL), a.mode,
+           a.mode = 'i' AND a.place > p.pronargs - p.pronargdefaults
+    FROM pg_proc AS p
+    CROSS JOIN LATERAL (
+        SELECT u.name, u.type, u.mode, row_number() OVER (PARTITION BY u.mode ORDER BY u.place) AS place
+        FROM (SELECT n.name, n.type, CASE WHEN n.mode IN ('o', 't') THEN 'o' ELSE 'i' END, n.place
+              FROM unnest(p.proargnames, coalesce(p.proallargtypes, p.proargtypes::oid[]), p.proargmodes)
+                   WITH ORDINALITY AS n (name, type, mode, place)) AS u (name, type, mode, place)
+    ) AS a
+    WHERE p.pronamespace IN {SCHEMAS} AND a.name <> ''
+    ORDER BY p.oid::regprocedure::text, a.mode, a.place"""
+
+TIME = "timestamp with time zone"
+
+# What an argument of this name means everywhere; its type; whether callers of the API may leave it out, and the functions
+# in which it is the other way round. None: as the function needs it.
+VOCABULARY = {
+    # The tenant.
+    "workspace_id": ("uuid", False, {"access_report", "issue_token", "record_agent_health", "refresh_suggestions", "refresh_trends"}),
+    # Whom it is about; of a filter NULL is all.
+    "agent_id": ("uuid", None, set()),
+    "user_id": ("uuid", True, {"issue_token"}),
+    "entity_id": ("uuid", False, set()),
+    "status": ("text", True, set()),
+    "model_name": ("text", True, set()),
+    "environment": ("text", True, set()),
+    # The window that is looked at, by name or from a time to another.
+    "timeframe": ("text", True, set()),
+    "from_time": (TIME, True, {"metric_series"}),
+    "to_time": (TIME, True, {"metric_series"}),
+    # The moment that is taken for now.
+    "as_of": (TIME, True, set()),
+    # From then on, without an end.
+    "since": (TIME, True, {"new_errors"}),
+    # A time in the rows of the caller.
+    "ts": (TIME, False, set()),
+    # How time is cut into pieces.
+    "bucket": ("text", True, set()),
+    "step": ("interval", True, set()),
+    "time_zone": ("text", True, set()),
+    # The length of a page; after_* are columns of the last row of the page before.
+    "max_rows": ("integer", True, set()),
+}  # fmt: skip
+
+INSTEAD = {
+    r"only_\w+|\w+_filter": "a filter has the name of its column",
+    r"(max|n|num)_(users|agents|runs|results|items)|limit|row_limit|page_size": "the length of a page is max_rows",
+    r"before_\w+|offset|page|cursor": "a page goes on after_*",
+    r"(start|begin|from)(_at|_date|_ts)?|start_time|window_start": "a window begins at from_time",
+    r"(end|stop|until)(_at|_date|_ts)?|end_time|window_end": "a window ends at to_time",
+    r"at_time|moment|on_date": "the moment that is taken for now is as_of",
+    r"tz|timezone|zone": "a time zone is time_zone",
+}
+
+
+def misnomers(db: Database) -> list[str]:
+    """Arguments that say what others say, in other words."""
+    columns = set(db.rows("""
+        SELECT a.attname::text, format_type(a.atttypid, NULL) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+        WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0"""))  # fmt: skip
+    every = db.rows(ARGUMENTS)
+    results = {(schema, function, name, kind) for schema, function, name, kind, mode, _ in every if mode == "o"}
+
+    def problem(schema: str, function: str, name: str, kind: str, is_optional: bool) -> str | None:
+        for pattern, instead in INSTEAD.items():
+            if re.fullmatch(pattern, name):
+                return instead
+        if name in VOCABULARY:
+            wanted, may_be_left_out, others = VOCABULARY[name]
+            if schema == "analytics" and kind != wanted:
+                return f"{kind}, elsewhere {wanted}"
+            if schema == "analytics" and may_be_left_out is not None:
+                if is_optional != (may_be_left_out != (function in others)):
+                    return "optional" if is_optional else "required"
+        elif name.startswith("after_"):
+            if (schema, function, name.removeprefix("after_"), kind) not in results:
+                return "no column of the result"
+        elif schema == "analytics" and kind in ("uuid", TIME) and (name, kind) not in columns:
+            return f"of type {kind}, but no column and no word of the vocabulary"
+        return None
+
+    return [
+        f"{schema}.{function}: {name}: {found}"
+        for schema, function, name, kind, mode, is_optional in every
+        if mode == "i" and (found := problem(schema, function, name, kind, is_optional))
+    ]
+
+
+def test_one_name_for_one_thing(db):
+    assert misnomers(db) == []
+    db.execute("""
+        CREATE FUNCTION analytics.a(workspace_id uuid, only_agent uuid DEFAULT NULL, max_users integer DEFAULT 1,
+            agent uuid DEFAULT NULL, moved timestamptz DEFAULT NULL, "end" timestamptz DEFAULT NULL) RETURNS integer LANGUAGE sql RETURN 1;
+        CREATE FUNCTION analytics.b(workspace_id uuid DEFAULT NULL, from_time date DEFAULT NULL, after_run_id uuid DEFAULT NULL)
+            RETURNS integer LANGUAGE sql RETURN 1;
+        CREATE FUNCTION analytics.c(as_of timestamptz, after_agent_id uuid, after_name text) RETURNS TABLE (agent_id uuid)
+            LANGUAGE sql RETURN after_agent_id;
+        CREATE FUNCTION analytics_internal.d(only_agent uuid, whatever timestamptz) RETURNS integer LANGUAGE sql RETURN 1""")
+    assert misnomers(db) == [
+        "analytics.a: only_agent: a filter has the name of its column",
+        "analytics.a: max_users: the length of a page is max_rows",
+        "analytics.a: agent: of type uuid, but no column and no word of the vocabulary",
+        f"analytics.a: moved: of type {TIME}, but no column and no word of the vocabulary",
+        "analytics.a: end: a window ends at to_time",
+        "analytics.b: workspace_id: optional",
+        f"analytics.b: from_time: date, elsewhere {TIME}",
+        "analytics.b: after_run_id: no column of the result",
+        "analytics.c: as_of: required",
+        "analytics.c: after_name: no column of the result",
+        "analytics_internal.d: only_agent: a filter has the name of its column",
+    ]
 
 
 def test_nobody_has_anything_at_first(db):

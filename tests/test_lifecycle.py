@@ -148,7 +148,7 @@ LEAD = """
     GROUP BY id, state ORDER BY id, state COLLATE "C" """
 OURS = """
     SELECT id, v.state, v.duration FROM (SELECT id, analytics.state_agg(at, state, n) AS s FROM data GROUP BY id) AS g,
-         analytics.into_values(s, until => '2026-02-01') AS v ORDER BY id, v.state COLLATE "C" """
+         analytics.into_values(s, to_time => '2026-02-01') AS v ORDER BY id, v.state COLLATE "C" """
 
 
 @pytest.fixture
@@ -196,11 +196,11 @@ def test_merging_in_any_order_and_parallel(observations):
 
 
 def test_timelines_fill_the_time(observations):
-    """Each begins where the one before it ends; together they last from the first observation to "until"."""
+    """Each begins where the one before it ends; together they last from the first observation to to_time."""
     rows = observations.rows(
         "SELECT id, v.state, v.start_time, v.end_time, analytics.first_time(s)"
         " FROM (SELECT id, analytics.state_agg(at, state, n) AS s FROM data GROUP BY id) AS g,"
-        " analytics.state_timeline(s, until => '2026-03-01') WITH ORDINALITY AS v (state, start_time, end_time, n) ORDER BY id, v.n"
+        " analytics.state_timeline(s, to_time => '2026-03-01') WITH ORDINALITY AS v (state, start_time, end_time, n) ORDER BY id, v.n"
     )
     by_thing = defaultdict(list)
     for thing, *row in rows:

@@ -25,7 +25,7 @@ def test_pg_upgrade():
     servers = [Server(f"{CLUSTERS}-{OLD}", "init", OLD, "fsync=off")]
     try:
         old = servers[0].install(servers[0].create_database("analytics"))
-        old.execute("SELECT * FROM analytics.generate_demo_data(3000, until => '2026-04-01 00:00+00')")
+        old.execute("SELECT * FROM analytics.generate_demo_data(3000, as_of => '2026-04-01 00:00+00')")
         old.execute("CALL analytics.refresh_all()")
         # Some of it is fresh: in no rollup yet.
         old.execute("INSERT INTO analytics.agent_runs (workspace_id, agent_id, status)"

@@ -101,7 +101,7 @@ def test_users(still):
     for workspace in (ACME, OTHER):
         given = records(
             still,
-            "SELECT * FROM analytics.workspace_users(%s, max_users => NULL, from_time => %s, to_time => %s)",
+            "SELECT * FROM analytics.workspace_users(%s, max_rows => NULL, from_time => %s, to_time => %s)",
             [workspace, start, end],
         )
         expected = records(
@@ -261,7 +261,7 @@ def test_whoever_may_see_it(base, make_role):
         f"SELECT * FROM analytics.workspace_activity('{ACME}', bucket => 'minute')",
         f"SELECT * FROM analytics.workspace_activity('{ACME}', bucket => NULL)",
         f"SELECT * FROM analytics.workspace_activity('{ACME}', time_zone => 'x')",
-        f"SELECT * FROM analytics.workspace_users('{ACME}', max_users => -1)",
+        f"SELECT * FROM analytics.workspace_users('{ACME}', max_rows => -1)",
     ],
 )
 def test_wrong_arguments(still, query):

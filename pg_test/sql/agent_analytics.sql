@@ -43,14 +43,14 @@ SELECT count(*) AS hours, sum(total_runs) AS runs FROM analytics.agent_usage_pat
 SELECT day_of_week, hour_of_day, total_runs FROM analytics.agent_usage_pattern(:'acme', :'bot', 'all') WHERE total_runs > 0 ORDER BY 1, 2 LIMIT 4;
 SELECT * FROM analytics.agent_runtime_histogram(:'acme', :'bot', 'all', 4);
 SELECT user_id, total_runs, successful_runs, success_rate, run_share FROM analytics.agent_top_users(:'acme', :'bot', 'all', 2);
-SELECT run_id, status, started_at, model_name FROM analytics.agent_executions(:'acme', :'bot', 'all', only_status => 'failed', max_rows => 2);
-SELECT run_id FROM analytics.agent_executions(:'acme', NULL, 'all', only_model => 'small', only_user => 'f0000000-0000-4000-8000-000000000001', max_rows => 2,
-    before_time => '2026-03-30 05:00', before_run => 'd0000000-0000-4000-8000-000000000019');
+SELECT run_id, status, started_at, model_name FROM analytics.agent_executions(:'acme', :'bot', 'all', status => 'failed', max_rows => 2);
+SELECT run_id FROM analytics.agent_executions(:'acme', NULL, 'all', model_name => 'small', user_id => 'f0000000-0000-4000-8000-000000000001', max_rows => 2,
+    after_started_at => '2026-03-30 05:00', after_run_id => 'd0000000-0000-4000-8000-000000000019');
 SELECT * FROM analytics.agent_resources(:'acme', :'bot', 'all');
 SELECT total_runs, credits_consumed, credits_per_run, credit_share FROM analytics.agent_resources(:'acme', :'other', 'all');
 SELECT model_name, model_provider, total_calls, success_rate, credit_share, credits_per_success, agent_count FROM analytics.model_usage(:'acme', timeframe => 'all');
 SELECT name, total_runs FROM analytics.list_agents(:'acme', 'all', 'name', max_rows => 1);
-SELECT name, total_runs FROM analytics.list_agents(:'acme', 'all', 'name', max_rows => 1, after_agent => :'bot');
+SELECT name, total_runs FROM analytics.list_agents(:'acme', 'all', 'name', max_rows => 1, after_agent_id => :'bot');
 SELECT jsonb_pretty(analytics.agent_analytics(:'acme', :'bot', from_time => '2026-03-28', to_time => '2026-03-29')
                     - 'comparison' #- '{performance,throughput_per_hour}') AS document;
 SELECT document -> 'performance' ->> 'total_runs' AS runs, document -> 'trend' AS trend, document -> 'comparison' AS comparison, document #> '{users,top_users}' AS users
@@ -75,11 +75,11 @@ SELECT * FROM analytics.agent_timeseries(:'acme', :'bot', time_zone => 'Mars'); 
 SELECT * FROM analytics.agent_timeseries(:'acme', :'bot', bucket => 'hour', from_time => '1900-01-01', to_time => '2026-01-01'); :refused
 SELECT * FROM analytics.agent_runtime_histogram(:'acme', :'bot', buckets => 0); :refused
 SELECT * FROM analytics.agent_top_users(:'acme', :'bot', max_rows => 0); :refused
-SELECT * FROM analytics.agent_executions(:'acme', :'bot', only_status => 'done'); :refused
+SELECT * FROM analytics.agent_executions(:'acme', :'bot', status => 'done'); :refused
 SELECT * FROM analytics.agent_executions(:'acme', :'bot', max_rows => NULL); :refused
 SELECT * FROM analytics.list_agents(:'acme', sort_by => 'beauty'); :refused
 SELECT * FROM analytics.list_agents(:'acme', sort_by => NULL); :refused
 SELECT * FROM analytics.list_agents(:'acme', max_rows => 0); :refused
-SELECT * FROM analytics.list_agents(:'acme', after_agent => :'nobody'); :refused
+SELECT * FROM analytics.list_agents(:'acme', after_agent_id => :'nobody'); :refused
 
 DELETE FROM analytics.workspaces;

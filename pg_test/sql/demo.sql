@@ -8,13 +8,13 @@
 ------------------------------------------------------------------------------------------------------------------------
 -- The same arguments give the same rows
 ------------------------------------------------------------------------------------------------------------------------
-SELECT * FROM analytics.generate_demo_data(5000, until => '2026-01-01');
+SELECT * FROM analytics.generate_demo_data(5000, as_of => '2026-01-01');
 -- These checksums change with GENERATOR_VERSION of crate workload, and with nothing else.
 SELECT * FROM regress.demo();
 CREATE TEMPORARY TABLE first_time AS SELECT * FROM regress.demo();
 -- A second call adds nothing,
 CALL regress.watch();
-SELECT sum(inserted_count) AS inserted FROM analytics.generate_demo_data(5000, until => '2026-01-01');
+SELECT sum(inserted_count) AS inserted FROM analytics.generate_demo_data(5000, as_of => '2026-01-01');
 CALL regress.nothing_changed();
 -- a call after TRUNCATE gives the same, so do another time zone and another form of the same time: the window is whole hours.
 SET client_min_messages = warning;
@@ -28,10 +28,10 @@ RESET datestyle;
 SELECT * FROM regress.demo() EXCEPT TABLE first_time;
 -- What was deleted comes back.
 DELETE FROM analytics.agent_runs WHERE status = 'failed';
-SELECT * FROM analytics.generate_demo_data(5000, until => '2026-01-01') WHERE inserted_count > 0;
+SELECT * FROM analytics.generate_demo_data(5000, as_of => '2026-01-01') WHERE inserted_count > 0;
 SELECT * FROM regress.demo() EXCEPT TABLE first_time;
 -- Another seed, also a negative one, gives others beside them.
-SELECT * FROM analytics.generate_demo_data(1000, seed => -7, workspaces => 1, agents => 1, users => 1, days => 1, until => '2026-01-01') WHERE inserted_count > 0;
+SELECT * FROM analytics.generate_demo_data(1000, seed => -7, workspaces => 1, agents => 1, users => 1, days => 1, as_of => '2026-01-01') WHERE inserted_count > 0;
 SELECT (SELECT count(*) FROM analytics.workspaces) AS workspaces, (SELECT count(*) FROM analytics.agents) AS agents,
        (SELECT count(*) FROM analytics.agent_runs) AS runs, (SELECT count(*) FROM analytics.agents WHERE discovered) AS discovered;
 -- The least there is.
@@ -48,10 +48,10 @@ GRANT USAGE ON SCHEMA regress TO regress_owner;
 \c regress_plain regress_owner
 CREATE EXTENSION shadower_analytics;
 SELECT count(*) > 0 AS set_up FROM analytics.setup('none');
-SELECT sum(inserted_count) AS inserted FROM analytics.generate_demo_data(5000, until => '2026-01-01');
+SELECT sum(inserted_count) AS inserted FROM analytics.generate_demo_data(5000, as_of => '2026-01-01');
 SELECT md5(string_agg(d::text, ' ' ORDER BY d.table_name COLLATE "C")) = :'with_months' AS the_same FROM regress.demo() AS d;
 -- The first window there is, which begins before the first month that could be made.
-SELECT sum(inserted_count) > 1000 AS inserted FROM analytics.generate_demo_data(1000, until => '2000-01-01');
+SELECT sum(inserted_count) > 1000 AS inserted FROM analytics.generate_demo_data(1000, as_of => '2000-01-01');
 \c regression postgres
 DROP DATABASE regress_plain;
 DROP ROLE regress_owner;
@@ -75,13 +75,13 @@ SELECT * FROM analytics.generate_demo_data(1000, users => 1000001); :refused
 SELECT * FROM analytics.generate_demo_data(1000, days => 0); :refused
 SELECT * FROM analytics.generate_demo_data(1000, days => -2147483648); :refused
 SELECT * FROM analytics.generate_demo_data(1000, days => 3651); :refused
-SELECT * FROM analytics.generate_demo_data(1000, until => '1999-12-31 23:59:59'); :refused
-SELECT * FROM analytics.generate_demo_data(1000, until => '2200-01-01 00:00:01'); :refused
-SELECT * FROM analytics.generate_demo_data(1000, until => 'infinity'); :refused
-SELECT * FROM analytics.generate_demo_data(1000, until => '-infinity'); :refused
+SELECT * FROM analytics.generate_demo_data(1000, as_of => '1999-12-31 23:59:59'); :refused
+SELECT * FROM analytics.generate_demo_data(1000, as_of => '2200-01-01 00:00:01'); :refused
+SELECT * FROM analytics.generate_demo_data(1000, as_of => 'infinity'); :refused
+SELECT * FROM analytics.generate_demo_data(1000, as_of => '-infinity'); :refused
 SELECT * FROM analytics.generate_demo_data(NULL); :refused
 SELECT * FROM analytics.generate_demo_data(1000, NULL); :refused
-SELECT * FROM analytics.generate_demo_data(1000, until => NULL); :refused
+SELECT * FROM analytics.generate_demo_data(1000, as_of => NULL); :refused
 -- The parts, asked for alone: a chunk that does not exist is empty, NULL gives nothing.
 SELECT (SELECT count(*) FROM analytics_internal.demo_runs(1000, 42, 3, 24, 40, 90, '2026-01-01', 0)) AS first,
        (SELECT count(*) FROM analytics_internal.demo_runs(1000, 42, 3, 24, 40, 90, '2026-01-01', 1)) AS second,
@@ -93,7 +93,7 @@ SELECT * FROM analytics_internal.demo_agents(1000, 42, 0, 24, 40, 90, '2026-01-0
 ------------------------------------------------------------------------------------------------------------------------
 -- The truth: 70,000 runs in two chunks, counted
 ------------------------------------------------------------------------------------------------------------------------
-SELECT * FROM analytics.generate_demo_data(70000, until => '2026-01-01');
+SELECT * FROM analytics.generate_demo_data(70000, as_of => '2026-01-01');
 -- Chunks are what they are alone.
 SELECT count(*) AS runs, count(*) FILTER (WHERE r.agent_id = d.agent_id AND r.started_at = d.started_at AND r.runtime_seconds IS NOT DISTINCT FROM d.runtime_seconds) AS the_same
 FROM analytics_internal.demo_runs(70000, 42, 3, 24, 40, 90, '2026-01-01', 1) AS d JOIN analytics.agent_runs AS r USING (workspace_id, run_id);

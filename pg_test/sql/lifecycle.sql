@@ -19,27 +19,27 @@ CREATE TABLE public.lamp (id integer, at timestamptz, state text, n bigint);
 INSERT INTO lamp VALUES
     (1, '2026-01-01 10:00', 'on', 1), (1, '2026-01-01 11:00', 'off', 2), (1, '2026-01-01 11:30', 'off', 3),
     (1, '2026-01-01 12:00', 'on', 4), (2, '2026-01-01 10:00', 'off', 1), (2, NULL, 'on', 2), (2, '2026-01-01 10:00', NULL, 3);
-SELECT id, duration_in(s, 'on', until => '2026-01-01 15:00') AS on_, duration_in(s, 'off', until => '2026-01-01 15:00') AS off_,
-       duration_in(s, 'broken', until => '2026-01-01 15:00') AS broken, num_entries(s, 'off') AS offs, num_entries(s, 'broken') AS broken,
+SELECT id, duration_in(s, 'on', to_time => '2026-01-01 15:00') AS on_, duration_in(s, 'off', to_time => '2026-01-01 15:00') AS off_,
+       duration_in(s, 'broken', to_time => '2026-01-01 15:00') AS broken, num_entries(s, 'off') AS offs, num_entries(s, 'broken') AS broken,
        state_at(s, '2026-01-01 11:10') AS at_11_10, state_at(s, '2025-01-01') AS before, first_time(s), last_time(s)
 FROM (SELECT id, state_agg(at, state) AS s FROM lamp GROUP BY id) AS l ORDER BY id;
--- The open state counts to "until", which is now unless it is given; NULL is the last observation.
-SELECT duration_in(s, 'on', until => NULL) AS to_the_last, duration_in(s, 'on') = now() - '2026-01-01 12:00' + interval '1 hour' AS to_now,
+-- The open state counts to to_time, which is now unless it is given; NULL is the last observation.
+SELECT duration_in(s, 'on', to_time => NULL) AS to_the_last, duration_in(s, 'on') = now() - '2026-01-01 12:00' + interval '1 hour' AS to_now,
        duration_in(s, 'on', '2026-01-01 10:30', '2026-01-01 12:15') AS clipped,
        duration_in(s, 'on', '2026-01-01 12:15', '2026-01-01 10:30') AS nothing
 FROM (SELECT state_agg(at, state) AS s FROM lamp WHERE id = 1) AS l;
-SELECT v.* FROM (SELECT state_agg(at, state) AS s FROM lamp WHERE id = 1) AS l, into_values(s, until => '2026-01-01 15:00') AS v;
-SELECT v.* FROM (SELECT state_agg(at, state) AS s FROM lamp WHERE id = 1) AS l, state_timeline(s, until => '2026-01-01 15:00') AS v;
-SELECT v.* FROM (SELECT state_agg(at, state) AS s FROM lamp WHERE id = 1) AS l, state_periods(s, 'on', until => '2026-01-01 15:00') AS v;
+SELECT v.* FROM (SELECT state_agg(at, state) AS s FROM lamp WHERE id = 1) AS l, into_values(s, to_time => '2026-01-01 15:00') AS v;
+SELECT v.* FROM (SELECT state_agg(at, state) AS s FROM lamp WHERE id = 1) AS l, state_timeline(s, to_time => '2026-01-01 15:00') AS v;
+SELECT v.* FROM (SELECT state_agg(at, state) AS s FROM lamp WHERE id = 1) AS l, state_periods(s, 'on', to_time => '2026-01-01 15:00') AS v;
 -- Durations of more than a day are shown as the difference of two times is.
-SELECT duration_in(s, 'a', until => '2026-03-01') AS ours, '2026-03-01'::timestamptz - '2026-01-01 06:00' AS postgres
+SELECT duration_in(s, 'a', to_time => '2026-03-01') AS ours, '2026-03-01'::timestamptz - '2026-01-01 06:00' AS postgres
 FROM (SELECT state_agg('2026-01-01 06:00', 'a') AS s) AS l;
 -- Several states at one instant: the name decides, or the sequence; the others lasted no time, but were entered.
 CREATE TABLE public.tie AS
 SELECT * FROM (VALUES ('2026-01-01 10:00'::timestamptz, 'zero', 1), ('2026-01-01 10:00', 'one', 2), ('2026-01-01 12:00', 'two', 3)) AS t (at, state, n);
-SELECT v.* FROM (SELECT state_agg(at, state) AS s FROM tie) AS l, state_timeline(s, until => '2026-01-01 13:00') AS v;
-SELECT v.* FROM (SELECT state_agg(at, state, n) AS s FROM tie) AS l, state_timeline(s, until => '2026-01-01 13:00') AS v;
-SELECT v.* FROM (SELECT state_agg(at, state, n) AS s FROM tie) AS l, into_values(s, until => '2026-01-01 13:00') AS v;
+SELECT v.* FROM (SELECT state_agg(at, state) AS s FROM tie) AS l, state_timeline(s, to_time => '2026-01-01 13:00') AS v;
+SELECT v.* FROM (SELECT state_agg(at, state, n) AS s FROM tie) AS l, state_timeline(s, to_time => '2026-01-01 13:00') AS v;
+SELECT v.* FROM (SELECT state_agg(at, state, n) AS s FROM tie) AS l, into_values(s, to_time => '2026-01-01 13:00') AS v;
 -- Merging: the same bytes, whether the parts overlap or not.
 SELECT rollup(p.s) = (SELECT state_agg(at, state) FROM lamp) AS same
 FROM (SELECT state_agg(at, state) AS s FROM lamp GROUP BY n % 2) AS p;
@@ -54,9 +54,9 @@ SELECT state_agg('2026-01-01', 'a')::text AS text, state_agg('2026-01-01', 'a'):
 SELECT '\x0102'::state_summary; :sqlstate
 SELECT 'lamp'::state_summary; :sqlstate
 SELECT state_agg('infinity', 'a'); :sqlstate
-SELECT duration_in(state_agg('2026-01-01', 'a'), 'a', until => 'infinity'); :sqlstate
+SELECT duration_in(state_agg('2026-01-01', 'a'), 'a', to_time => 'infinity'); :sqlstate
 -- Every entity of a table.
-SELECT * FROM state_durations('lamp', 'id', 'at', 'state', until => '2026-01-01 15:00') ORDER BY entity, state;
+SELECT * FROM state_durations('lamp', 'id', 'at', 'state', to_time => '2026-01-01 15:00') ORDER BY entity, state;
 SELECT * FROM state_durations('lamp', 'id', 'when', 'state'); :sqlstate
 
 

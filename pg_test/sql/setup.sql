@@ -388,7 +388,7 @@ FROM pg_class WHERE relnamespace IN ('analytics'::regnamespace, 'analytics_inter
 UNION
 SELECT 'schema', pg_get_userbyid(nspowner), false FROM pg_namespace WHERE nspname LIKE 'analytics%'
 ORDER BY 1, 2;
-SELECT * FROM analytics.generate_demo_data(1000, until => '2026-01-01');
+SELECT * FROM analytics.generate_demo_data(1000, as_of => '2026-01-01');
 -- Runs that came without a month move into one, without the rights of a superuser.
 INSERT INTO analytics.agent_runs (workspace_id, agent_id, status, started_at)
 SELECT workspace_id, agent_id, 'running', '2020-02-29 12:00' FROM analytics.agents;

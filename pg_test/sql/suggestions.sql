@@ -20,7 +20,7 @@ FROM analytics.list_suggestions(:'acme');
 SELECT opened_count, updated_count, closed_count, measured_count FROM analytics.refresh_suggestions(as_of => '2026-01-20');
 -- Ninety days later nothing is left of it.
 SELECT opened_count, updated_count, closed_count, measured_count FROM analytics.refresh_suggestions(as_of => '2026-04-20');
-SELECT rule_name, status FROM analytics.list_suggestions(:'acme', only_status => NULL) ORDER BY 1;
+SELECT rule_name, status FROM analytics.list_suggestions(:'acme', status => NULL) ORDER BY 1;
 
 SELECT opened_count FROM analytics.refresh_suggestions(as_of => '2026-01-20');
 SELECT suggestion_id FROM analytics.list_suggestions(:'acme', :'bot') \gset
@@ -39,7 +39,7 @@ SELECT analytics.implement_suggestion(:'acme', :'suggestion_id'); :refused
 SELECT analytics.dismiss_suggestion(:'acme', :'nobody'); :refused
 SELECT analytics.dismiss_suggestion(:'nobody', :'suggestion_id'); :refused
 SELECT * FROM analytics.suggestion_effect(:'acme', :'nobody'); :refused
-SELECT * FROM analytics.list_suggestions(:'acme', only_status => 'open'); :refused
+SELECT * FROM analytics.list_suggestions(:'acme', status => 'open'); :refused
 SELECT * FROM analytics.list_suggestions(:'acme', :'nobody'); :refused
 SELECT * FROM analytics.refresh_suggestions(:'nobody'); :refused
 SELECT * FROM analytics.refresh_suggestions(as_of => NULL); :refused

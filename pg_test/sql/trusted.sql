@@ -218,7 +218,7 @@ BEGIN
     END LOOP;
 END
 $$;
-SELECT count(*) > 0 AS loaded FROM analytics.generate_demo_data(500, until => '2026-04-01 00:00+00');
+SELECT count(*) > 0 AS loaded FROM analytics.generate_demo_data(500, as_of => '2026-04-01 00:00+00');
 TRUNCATE trap.sprung;
 
 \c regress_trusted postgres

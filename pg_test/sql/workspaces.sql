@@ -169,6 +169,6 @@ CALL regress.watch();
 SELECT * FROM analytics.list_workspaces('1d'); :refused
 SELECT * FROM analytics.workspace_summary('00000000-0000-4000-8000-0000000000ff'); :refused
 SELECT * FROM analytics.workspace_activity(:'acme', bucket => 'minute'); :refused
-SELECT * FROM analytics.workspace_users(:'acme', max_users => -1); :refused
+SELECT * FROM analytics.workspace_users(:'acme', max_rows => -1); :refused
 
 DELETE FROM analytics.workspaces;

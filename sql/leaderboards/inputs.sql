@@ -209,7 +209,7 @@ $$;
 COMMENT ON FUNCTION analytics_internal.workspace_inputs_of(uuid, text, timestamptz) IS
     'What a workspace did in a timeframe, or in each of the five (NULL): the columns of the table workspace_inputs.';
 
-CREATE FUNCTION analytics_internal.minimum_runs_of(workspace_id uuid, asked integer) RETURNS integer
+CREATE FUNCTION analytics_internal.minimum_runs_of(workspace_id uuid, minimum_runs integer) RETURNS integer
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$

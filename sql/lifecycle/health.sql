@@ -2,41 +2,37 @@
 
 -- -------------------------------------------------------------------------------------------------------------- health
 
-CREATE FUNCTION analytics.agent_health(workspace_id uuid, only_agent uuid DEFAULT NULL)
+CREATE FUNCTION analytics.agent_health(workspace_id uuid, agent_id uuid DEFAULT NULL)
 RETURNS TABLE (agent_id uuid, agent_name text, lifecycle_state text, score double precision, performance double precision,
                reliability double precision, usage double precision, maintenance double precision, cost double precision,
                trend double precision, reasons text[], recommendations text[])
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 100
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
-DECLARE
-    recent record;
-BEGIN
-    IF $2 IS NULL THEN
-        PERFORM analytics_internal.require_workspace($1);
-    ELSE
-        PERFORM analytics_internal.require_agent($1, $2);
-    END IF;
-    SELECT * INTO recent FROM analytics.window_bounds('7d');
-    RETURN QUERY
-    WITH agents AS MATERIALIZED (
+    SELECT analytics_internal.require_agent_or_all($1, $2);
+
+    WITH recent AS MATERIALIZED (
+        SELECT b.* FROM analytics.window_bounds('7d') AS b
+    ), agents AS MATERIALIZED (
         SELECT a.agent_id, a.name, a.lifecycle_state, a.owner_id, a.created_at FROM analytics.agents AS a WHERE a.workspace_id = $1
     ), now_measures AS MATERIALIZED (
         SELECT m.*, m.successful_runs::double precision / nullif(m.finished_runs, 0) AS success_rate,
                m.credits_consumed::double precision / nullif(m.total_runs, 0) AS cost_per_run
-        FROM analytics_internal.run_measures($1, NULL, recent.window_start, recent.window_end) AS m
+        FROM recent AS b
+        CROSS JOIN LATERAL analytics_internal.run_measures($1, NULL, b.window_start, b.window_end) AS m
     ), past_measures AS MATERIALIZED (
         SELECT m.*, m.successful_runs::double precision / nullif(m.finished_runs, 0) AS success_rate,
                m.credits_consumed::double precision / nullif(m.total_runs, 0) AS cost_per_run
-        FROM analytics_internal.run_measures($1, $2, recent.window_start - interval '720 hours', recent.window_start) AS m
+        FROM recent AS b
+        CROSS JOIN LATERAL analytics_internal.run_measures($1, $2, b.window_start - interval '720 hours', b.window_start) AS m
     ), peers AS MATERIALIZED (
         SELECT a.lifecycle_state, analytics.percentile(m.total_runs::double precision, 0.5) AS runs,
                analytics.percentile(m.p95_runtime_seconds, 0.5) AS runtime, analytics.percentile(m.cost_per_run, 0.5) AS cost
         FROM agents AS a JOIN now_measures AS m ON m.agent_id = a.agent_id GROUP BY a.lifecycle_state
     ), critical AS MATERIALIZED (
         SELECT x.agent_id, sum(x.total_errors - x.recovered_errors)::double precision AS errors
-        FROM analytics_internal.error_summary_buckets($1, $2, recent.window_start, recent.window_end, NULL,
+        FROM recent AS b
+        CROSS JOIN LATERAL analytics_internal.error_summary_buckets($1, $2, b.window_start, b.window_end, NULL,
             '{total_errors, recovered_errors}') AS x
         WHERE x.error_severity = 'critical' GROUP BY x.agent_id
     )
@@ -62,8 +58,7 @@ BEGIN
         m.p95_runtime_seconds, p.p95_runtime_seconds, o.runtime, m.cost_per_run, p.cost_per_run, o.cost, m.avg_rating,
         c.errors, extract(epoch FROM now() - changed.at)::double precision / 86400, a.owner_id IS NOT NULL) AS h
     WHERE $2 IS NULL OR a.agent_id = $2
-    ORDER BY h.score NULLS LAST, a.name, a.agent_id;
-END
+    ORDER BY h.score NULLS LAST, a.name, a.agent_id
 $$;
 COMMENT ON FUNCTION analytics.agent_health(uuid, uuid) IS
     'Health of the agents of a workspace, or of one, worst first: score 0 to 100 from performance (weight .25), reliability (.25), usage (.20), maintenance (.15) and cost (.15), each compared with the agents in the same state, with the agent''s own 30 days before, or with a fixed scale; a component without data is NULL and the weights of the others grow. trend: points since the stored score of a week or more ago. reasons and recommendations say what is poor. Formulas: docs/lifecycle_health.md. Errors: 22023 unknown workspace or agent.';

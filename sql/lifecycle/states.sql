@@ -86,9 +86,9 @@ CREATE AGGREGATE analytics.rollup(summary analytics.state_summary) (
 );
 COMMENT ON AGGREGATE analytics.rollup(analytics.state_summary) IS 'Merges state summaries, also those that overlap in time: the result is the summary of all their observations together, byte for byte. NULLs are skipped; NULL for a group without summaries.';
 
-CREATE FUNCTION analytics.duration_in(summary analytics.state_summary, state text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT now()) RETURNS interval
+CREATE FUNCTION analytics.duration_in(summary analytics.state_summary, state text, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT now()) RETURNS interval
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'state_duration_in';
-COMMENT ON FUNCTION analytics.duration_in(analytics.state_summary, text, timestamptz, timestamptz) IS 'Time in a state from since (NULL: the first observation) to until (default now; NULL: the last observation), the open state included. Zero for a state that does not occur; NULL for no summary or no state. Errors: 22023 until is infinite.';
+COMMENT ON FUNCTION analytics.duration_in(analytics.state_summary, text, timestamptz, timestamptz) IS 'Time in a state from from_time (NULL: the first observation) to to_time (default now; NULL: the last observation), the open state included. Zero for a state that does not occur; NULL for no summary or no state. Errors: 22023 to_time is infinite.';
 CREATE FUNCTION analytics.num_entries(summary analytics.state_summary, state text) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'state_num_entries';
 COMMENT ON FUNCTION analytics.num_entries(analytics.state_summary, text) IS 'How often a state was entered. Observations that repeat the state are no entries.';
@@ -102,19 +102,19 @@ CREATE FUNCTION analytics.last_time(summary analytics.state_summary) RETURNS tim
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'state_last_time';
 COMMENT ON FUNCTION analytics.last_time(analytics.state_summary) IS 'Time of the last observation.';
 
-CREATE FUNCTION analytics.into_values(summary analytics.state_summary, since timestamptz DEFAULT NULL, until timestamptz DEFAULT now())
+CREATE FUNCTION analytics.into_values(summary analytics.state_summary, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT now())
 RETURNS TABLE (state text, duration interval, entries bigint)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 7
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM analytics_internal.state_totals($1::bytea, $2, $3) WHERE $1 IS NOT NULL $$;
-COMMENT ON FUNCTION analytics.into_values(analytics.state_summary, timestamptz, timestamptz) IS 'One row per state, by name: time in it and how often it was entered, from since (NULL: the first observation) to until (default now; NULL: the last observation). The durations add up to the time that is looked at. Errors: 22023 until is infinite.';
-CREATE FUNCTION analytics.state_timeline(summary analytics.state_summary, since timestamptz DEFAULT NULL, until timestamptz DEFAULT now())
+COMMENT ON FUNCTION analytics.into_values(analytics.state_summary, timestamptz, timestamptz) IS 'One row per state, by name: time in it and how often it was entered, from from_time (NULL: the first observation) to to_time (default now; NULL: the last observation). The durations add up to the time that is looked at. Errors: 22023 to_time is infinite.';
+CREATE FUNCTION analytics.state_timeline(summary analytics.state_summary, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT now())
 RETURNS TABLE (state text, start_time timestamptz, end_time timestamptz)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM analytics_internal.state_rows($1::bytea, $2, $3) WHERE $1 IS NOT NULL $$;
 COMMENT ON FUNCTION analytics.state_timeline(analytics.state_summary, timestamptz, timestamptz) IS 'One row per stay in a state, in order; the bounds are those of into_values(). A state that lasted no time has a row, too.';
-CREATE FUNCTION analytics.state_periods(summary analytics.state_summary, state text, since timestamptz DEFAULT NULL, until timestamptz DEFAULT now())
+CREATE FUNCTION analytics.state_periods(summary analytics.state_summary, state text, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT now())
 RETURNS TABLE (start_time timestamptz, end_time timestamptz)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10
 SET search_path = pg_catalog, pg_temp
@@ -125,7 +125,7 @@ COMMENT ON FUNCTION analytics_internal.state_totals(bytea, timestamptz, timestam
 
 CREATE FUNCTION analytics.state_durations(
     relation regclass, entity_column name, time_column name, state_column name,
-    since timestamptz DEFAULT NULL, until timestamptz DEFAULT now(), sequence_column name DEFAULT NULL)
+    from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT now(), sequence_column name DEFAULT NULL)
 RETURNS TABLE (entity text, state text, duration interval, entries bigint, current_state text)
 LANGUAGE plpgsql VOLATILE ROWS 1000
 SET search_path = pg_catalog, pg_temp
@@ -144,4 +144,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.state_durations(regclass, name, name, name, timestamptz, timestamptz, name) IS
-    'Time in state of every entity in a table of (entity, time, state), with any names: one row per entity and state. Reads with the rights of the caller. since, until as in into_values(). Errors: 22023 an argument is NULL, 42703 no such column.';
+    'Time in state of every entity in a table of (entity, time, state), with any names: one row per entity and state. Reads with the rights of the caller. from_time and to_time as in into_values(). Errors: 22023 an argument is NULL, 42703 no such column.';

@@ -1,6 +1,6 @@
 -- Guards and transitions: what an agent measures up to, what is allowed, and what is proposed.
 
-CREATE FUNCTION analytics_internal.run_measures(workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz)
+CREATE FUNCTION analytics_internal.run_measures(workspace_id uuid, agent_id uuid, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (agent_id uuid, total_runs bigint, finished_runs bigint, successful_runs bigint, failed_runs bigint,
                p95_runtime_seconds double precision, credits_consumed numeric, avg_rating double precision,
                unique_users bigint, last_run_at timestamptz)
@@ -18,8 +18,9 @@ $$;
 COMMENT ON FUNCTION analytics_internal.run_measures(uuid, uuid, timestamptz, timestamptz) IS
     'What the lifecycle wants to know about the runs of each agent (or of one) in a time: one row per agent that has any. From rollups, exact but for p95_runtime_seconds (1 %) and many unique_users.';
 
+-- Agent and state have no name here: PL/pgSQL allows no argument with the name of a result column.
 CREATE FUNCTION analytics_internal.evaluate_guards(
-    workspace_id uuid, only_agent uuid DEFAULT NULL, only_to text DEFAULT NULL, keeping boolean DEFAULT false)
+    workspace_id uuid, uuid DEFAULT NULL, text DEFAULT NULL, keeping boolean DEFAULT false)
 RETURNS TABLE (agent_id uuid, from_state text, to_state text, metric text, timeframe text, comparison text,
                threshold double precision, value double precision, passes boolean)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 1000

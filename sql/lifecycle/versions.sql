@@ -239,7 +239,7 @@ COMMENT ON FUNCTION analytics.compare_versions(uuid, uuid, text, text, text) IS
     'Finished runs of two versions of an agent in a timeframe: success_rate (z test or Fisher''s, Cohen''s h), runtime_seconds (geometric means; Welch''s t test and Hedges'' g on logarithms), cost_per_run and avg_rating (means; Welch''s t test, Hedges'' g). difference is b less a; p_value is two-sided and not corrected for the four questions; the verdict speaks of p below 0.05. Errors: 22023 unknown workspace, agent or timeframe, twice the same version.';
 
 CREATE FUNCTION analytics_internal.judged_deployments(
-    workspace_id uuid, only_agent uuid, from_time timestamptz, to_time timestamptz, failure_window interval, environment text)
+    workspace_id uuid, agent_id uuid, from_time timestamptz, to_time timestamptz, failure_window interval, environment text)
 RETURNS TABLE (deployment_id uuid, agent_id uuid, version text, strategy text, status text, started_at timestamptz, finished_at timestamptz,
                rolled_back_at timestamptz, is_rollback boolean, cause text, failed boolean, lead_seconds double precision,
                restore_seconds double precision, runs_after bigint, failures_after bigint)
@@ -293,42 +293,37 @@ $$;
 COMMENT ON FUNCTION analytics_internal.require_window(interval) IS 'Gives the interval back, or raises 22023 when it is NULL or not positive.';
 
 CREATE FUNCTION analytics.deployment_metrics(
-    workspace_id uuid, only_agent uuid DEFAULT NULL, timeframe text DEFAULT '30d', failure_window interval DEFAULT '1 day',
+    workspace_id uuid, agent_id uuid DEFAULT NULL, timeframe text DEFAULT '30d', failure_window interval DEFAULT '1 day',
     environment text DEFAULT 'production')
 RETURNS TABLE (agent_id uuid, agent_name text, deployments bigint, deployments_per_week double precision,
                median_lead_time_seconds double precision, failed_deployments bigint, rollbacks bigint, change_failure_rate double precision,
                median_restore_seconds double precision, failure_rate_after double precision)
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 100
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
-DECLARE
-    bounds record;
-BEGIN
-    IF $2 IS NULL THEN
-        PERFORM analytics_internal.require_workspace($1);
-    ELSE
-        PERFORM analytics_internal.require_agent($1, $2);
-    END IF;
-    PERFORM analytics_internal.require_window($4);
-    SELECT * INTO bounds FROM analytics.window_bounds($3);
-    RETURN QUERY
+    SELECT analytics_internal.require_agent_or_all($1, $2);
+    SELECT analytics_internal.require_window($4);
+
+    WITH bounds AS MATERIALIZED (
+        SELECT b.* FROM analytics.window_bounds($3) AS b
+    )
     SELECT j.agent_id, a.name, count(*) FILTER (WHERE NOT j.is_rollback),
            count(*) FILTER (WHERE NOT j.is_rollback) * 168.0::double precision
                / greatest(analytics_internal.hours_between(
-                     CASE WHEN $3 = 'all' THEN min(j.started_at) ELSE bounds.window_start END, least(bounds.window_end, now())), 168),
+                     CASE WHEN $3 = 'all' THEN min(j.started_at) ELSE (SELECT b.window_start FROM bounds AS b) END,
+                     least((SELECT b.window_end FROM bounds AS b), now())), 168),
            analytics.percentile(j.lead_seconds, 0.5),
            count(*) FILTER (WHERE NOT j.is_rollback AND j.failed), count(*) FILTER (WHERE j.is_rollback),
            count(*) FILTER (WHERE NOT j.is_rollback AND j.failed)::double precision / nullif(count(*) FILTER (WHERE NOT j.is_rollback), 0),
            analytics.percentile(j.restore_seconds, 0.5) FILTER (WHERE NOT j.is_rollback),
            sum(j.failures_after) FILTER (WHERE NOT j.is_rollback)::double precision
                / nullif(sum(j.runs_after) FILTER (WHERE NOT j.is_rollback), 0)::double precision
-    FROM analytics_internal.judged_deployments($1, $2, bounds.window_start, bounds.window_end, $4, $5) AS j
+    FROM bounds AS b
+    CROSS JOIN LATERAL analytics_internal.judged_deployments($1, $2, b.window_start, b.window_end, $4, $5) AS j
     LEFT JOIN analytics.agents AS a ON a.workspace_id = $1 AND a.agent_id = j.agent_id
     GROUP BY GROUPING SETS ((), (j.agent_id, a.name))
     HAVING $2 IS NULL OR j.agent_id IS NOT NULL
-    ORDER BY j.agent_id IS NOT NULL, a.name, j.agent_id;
-END
+    ORDER BY j.agent_id IS NOT NULL, a.name, j.agent_id
 $$;
 COMMENT ON FUNCTION analytics.deployment_metrics(uuid, uuid, text, interval, text) IS
     'The four DORA measures of deployments to an environment (default production) that started in a timeframe: per agent, and in a first row without agent for the whole workspace. deployments and their number per week (rollbacks apart; a shorter time counts as a week); median_lead_time_seconds from registering a version to the end of its first deployment there; change_failure_rate: share that failed, were rolled back within failure_window (default 1 day), or in production were followed by a critical error of the agent within it; median_restore_seconds from the start of one that failed to the end of the next that succeeded. failure_rate_after: failed runs over finished ones within failure_window after the starts. NULL where there is nothing to measure. Errors: 22023 unknown workspace, agent or timeframe, failure_window not positive.';

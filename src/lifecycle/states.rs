@@ -177,18 +177,18 @@ fn time_argument(call: Call, index: usize) -> Option<i64> {
 }
 
 /// The bounds of the time that is looked at: NULL means from the first observation, and to the last one.
-fn bounds(summary: &Summary, since: Option<i64>, until: Option<i64>) -> (i64, i64) {
-    let until = match until {
+fn bounds(summary: &Summary, from_time: Option<i64>, to_time: Option<i64>) -> (i64, i64) {
+    let to_time = match to_time {
         Some(i64::MAX) => raise_argument(
-            "until",
+            "to_time",
             "infinity",
             "the open state would last for ever",
             "Give a time; NULL is the time of the last observation.",
         ),
-        Some(until) => until,
+        Some(to_time) => to_time,
         None => or_raise(summary.span()).map_or(i64::MIN, |span| span.1),
     };
-    (since.unwrap_or(i64::MIN), until)
+    (from_time.unwrap_or(i64::MIN), to_time)
 }
 
 const DAY: i64 = 86_400_000_000;
@@ -265,10 +265,10 @@ sql_functions! {
     fn state_duration_in(call) {
         let (Some(bytes), Some(state)) = (call.bytes(0), call.bytes(1)) else { return call.null() };
         let summary = or_raise(Summary::new(bytes));
-        let (since, until) = bounds(&summary, time_argument(call, 2), time_argument(call, 3));
+        let (from_time, to_time) = bounds(&summary, time_argument(call, 2), time_argument(call, 3));
         let Some(number) = summary.number(state) else { return call.give(interval(0)) };
         let mut total = 0_i64;
-        or_raise(summary.periods(since, until, |period| {
+        or_raise(summary.periods(from_time, to_time, |period| {
             if period.state == number {
                 total = total.saturating_add(period.end.saturating_sub(period.start));
             }
@@ -279,10 +279,10 @@ sql_functions! {
     fn state_num_entries(call) {
         let (Some(bytes), Some(state)) = (call.bytes(0), call.bytes(1)) else { return call.null() };
         let summary = or_raise(Summary::new(bytes));
-        let (since, until) = bounds(&summary, None, None);
+        let (from_time, to_time) = bounds(&summary, None, None);
         let mut entries = 0_i64;
         if let Some(number) = summary.number(state) {
-            or_raise(summary.periods(since, until, |period| entries += i64::from(period.state == number)));
+            or_raise(summary.periods(from_time, to_time, |period| entries += i64::from(period.state == number)));
         }
         call.give(Some(entries))
     }
@@ -312,8 +312,8 @@ sql_functions! {
 #[pg_extern(schema = "analytics_internal", immutable, parallel_safe)]
 fn state_rows(
     summary: Option<&[u8]>,
-    since: Option<TimestampWithTimeZone>,
-    until: Option<TimestampWithTimeZone>,
+    from_time: Option<TimestampWithTimeZone>,
+    to_time: Option<TimestampWithTimeZone>,
 ) -> TableIterator<
     'static,
     (
@@ -323,9 +323,9 @@ fn state_rows(
     ),
 > {
     let summary = or_raise(Summary::new(given(summary, "summary")));
-    let (since, until) = bounds(&summary, since.map(i64::from), until.map(i64::from));
+    let (from_time, to_time) = bounds(&summary, from_time.map(i64::from), to_time.map(i64::from));
     let mut rows = Vec::new();
-    or_raise(summary.periods(since, until, |period| {
+    or_raise(summary.periods(from_time, to_time, |period| {
         rows.push((
             name_of(&summary, period.state),
             time(period.start),
@@ -339,8 +339,8 @@ fn state_rows(
 #[pg_extern(schema = "analytics_internal", immutable, parallel_safe)]
 fn state_totals(
     summary: Option<&[u8]>,
-    since: Option<TimestampWithTimeZone>,
-    until: Option<TimestampWithTimeZone>,
+    from_time: Option<TimestampWithTimeZone>,
+    to_time: Option<TimestampWithTimeZone>,
 ) -> TableIterator<
     'static,
     (
@@ -350,8 +350,8 @@ fn state_totals(
     ),
 > {
     let summary = or_raise(Summary::new(given(summary, "summary")));
-    let (since, until) = bounds(&summary, since.map(i64::from), until.map(i64::from));
-    let totals = or_raise(summary.totals(since, until));
+    let (from_time, to_time) = bounds(&summary, from_time.map(i64::from), to_time.map(i64::from));
+    let totals = or_raise(summary.totals(from_time, to_time));
     let rows: Vec<_> = (0_u32..)
         .zip(totals)
         .map(|(state, (duration, entries))| (name_of(&summary, state), interval(duration), entries))

@@ -1,5 +1,5 @@
 //! Anomalies, forecasts and trends: crate `trends` as set-returning functions over arrays and as a window aggregate.
-//! The SQL, and what reads rollups, is in `sql/trends.sql`.
+//! The SQL, and what reads rollups, is in `sql/trends/`.
 
 mod anomalies;
 mod forecasts;
