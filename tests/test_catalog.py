@@ -178,7 +178,7 @@ VOCABULARY = {
 }  # fmt: skip
 
 INSTEAD = {
-    r"only_\w+|\w+_filter": "a filter has the name of its column",
+    r"only_\w+|\w+_filter|workspace|agent|user|model": "a filter has the name of its column",
     r"(max|n|num)_(users|agents|runs|results|items)|limit|row_limit|page_size": "the length of a page is max_rows",
     r"before_\w+|offset|page|cursor": "a page goes on after_*",
     r"(start|begin|from)(_at|_date|_ts)?|start_time|window_start": "a window begins at from_time",
@@ -194,19 +194,20 @@ def misnomers(db: Database) -> list[str]:
         SELECT a.attname::text, format_type(a.atttypid, NULL) FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
         WHERE c.relnamespace = 'analytics'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0"""))  # fmt: skip
     every = db.rows(ARGUMENTS)
-    results = {(schema, function, name, kind) for schema, function, name, kind, mode, _ in every if mode == "o"}
+    results = {
+        (schema, function, name, kind) for schema, function, name, kind, mode, _ in every if mode == "o"
+    }
 
     def problem(schema: str, function: str, name: str, kind: str, is_optional: bool) -> str | None:
         for pattern, instead in INSTEAD.items():
             if re.fullmatch(pattern, name):
                 return instead
-        if name in VOCABULARY:
+        if name in VOCABULARY and schema == "analytics":
             wanted, may_be_left_out, others = VOCABULARY[name]
-            if schema == "analytics" and kind != wanted:
+            if kind != wanted:
                 return f"{kind}, elsewhere {wanted}"
-            if schema == "analytics" and may_be_left_out is not None:
-                if is_optional != (may_be_left_out != (function in others)):
-                    return "optional" if is_optional else "required"
+            if may_be_left_out is not None and is_optional != (may_be_left_out != (function in others)):
+                return "optional" if is_optional else "required"
         elif name.startswith("after_"):
             if (schema, function, name.removeprefix("after_"), kind) not in results:
                 return "no column of the result"
@@ -225,16 +226,16 @@ def test_one_name_for_one_thing(db):
     assert misnomers(db) == []
     db.execute("""
         CREATE FUNCTION analytics.a(workspace_id uuid, only_agent uuid DEFAULT NULL, max_users integer DEFAULT 1,
-            agent uuid DEFAULT NULL, moved timestamptz DEFAULT NULL, "end" timestamptz DEFAULT NULL) RETURNS integer LANGUAGE sql RETURN 1;
+            whose uuid DEFAULT NULL, moved timestamptz DEFAULT NULL, "end" timestamptz DEFAULT NULL) RETURNS integer LANGUAGE sql RETURN 1;
         CREATE FUNCTION analytics.b(workspace_id uuid DEFAULT NULL, from_time date DEFAULT NULL, after_run_id uuid DEFAULT NULL)
             RETURNS integer LANGUAGE sql RETURN 1;
         CREATE FUNCTION analytics.c(as_of timestamptz, after_agent_id uuid, after_name text) RETURNS TABLE (agent_id uuid)
             LANGUAGE sql RETURN after_agent_id;
-        CREATE FUNCTION analytics_internal.d(only_agent uuid, whatever timestamptz) RETURNS integer LANGUAGE sql RETURN 1""")
+        CREATE FUNCTION analytics_internal.d(model text, whatever timestamptz) RETURNS integer LANGUAGE sql RETURN 1""")
     assert misnomers(db) == [
         "analytics.a: only_agent: a filter has the name of its column",
         "analytics.a: max_users: the length of a page is max_rows",
-        "analytics.a: agent: of type uuid, but no column and no word of the vocabulary",
+        "analytics.a: whose: of type uuid, but no column and no word of the vocabulary",
         f"analytics.a: moved: of type {TIME}, but no column and no word of the vocabulary",
         "analytics.a: end: a window ends at to_time",
         "analytics.b: workspace_id: optional",
@@ -242,7 +243,7 @@ def test_one_name_for_one_thing(db):
         "analytics.b: after_run_id: no column of the result",
         "analytics.c: as_of: required",
         "analytics.c: after_name: no column of the result",
-        "analytics_internal.d: only_agent: a filter has the name of its column",
+        "analytics_internal.d: model: a filter has the name of its column",
     ]
 
 
