@@ -1,4 +1,4 @@
--- Personal data in free text: what it is masked to, and who meets it unmasked.
+-- Personal data in free text: how it is masked, and who sees it unmasked.
 
 COMMENT ON FUNCTION analytics.mask_text(text, integer) IS
     'The text with e-mail addresses, phone and card numbers, keys, tokens and passwords replaced by words such as [email], cut to max_length characters (default 200, the last an ellipsis), masked first and cut after. NULL for NULL. It knows forms, not meanings: a name stays. Errors: 22023 max_length outside 1 to 1000000.';
