@@ -3,8 +3,8 @@
 --
 -- TABLE_texts, in analytics_internal, reads its table with the rights of the view's owner, because readers have no
 -- rights on the texts. It filters the rows that a reader may see itself, and security_barrier keeps the reader's own
--- conditions, such as a function in WHERE, away from unmasked texts. TABLE_masked reads the table with the rights of the
--- reader, like every other view, and looks texts up row by row: only the selected ones, and after ORDER BY and LIMIT.
+-- conditions, such as a function in WHERE, away from unmasked texts. TABLE_masked reads the table with the rights of
+-- the reader, like every other view, and looks texts up row by row: only the selected ones, after ORDER BY and LIMIT.
 -- The texts of runs come from functions (sql/masking.sql), because runs have partitions.
 
 CREATE OR REPLACE VIEW analytics_internal.agent_runs_texts WITH (security_barrier = true) AS
