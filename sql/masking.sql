@@ -1,4 +1,4 @@
--- Personal data in free text: what it is masked to, and who meets it unmasked.
+-- Personal data in free text: how it is masked, and who sees it unmasked.
 
 CREATE FUNCTION analytics.mask_text(content text, max_length integer DEFAULT 200) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1000

@@ -1,4 +1,4 @@
--- Months of the partitioned tables: made ahead of time, and made for rows that came without one.
+-- Monthly partitions: made ahead of time, and made for rows that arrived before their month had one.
 
 CREATE FUNCTION analytics_internal.month_of(at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE

@@ -1,4 +1,4 @@
--- What the functions of src/setup.rs and src/errors.rs are, for people who read \df+.
+-- Comments on the functions of src/setup.rs and src/errors.rs, for people who read \df+.
 
 COMMENT ON SCHEMA analytics_internal IS 'Machinery of shadower_analytics: migrations, settings, logs. Read and call what is in schema analytics instead.';
 

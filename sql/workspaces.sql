@@ -1,4 +1,4 @@
--- Workspaces: what they did, who was active in them, and how well they are.
+-- Workspaces: what they did, who was active in them, and their health.
 
 CREATE FUNCTION analytics_internal.active_agents(workspace_id uuid, from_time timestamptz, to_time timestamptz) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL RESTRICTED

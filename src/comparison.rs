@@ -1,4 +1,4 @@
-//! Whether two groups differ or only seem to: crate `comparison` for SQL, which is in `sql/comparison.sql`.
+//! Significance tests of two groups: crate `comparison` as SQL functions, which are declared in `sql/comparison.sql`.
 
 use ::comparison::{Finding, Sample};
 use percentiles::PercentileSketch;

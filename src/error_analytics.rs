@@ -1,4 +1,4 @@
-//! Which errors are the same: crate `error_analytics` for SQL, which is in `sql/error_analytics.sql`.
+//! Fingerprints of errors: crate `error_analytics` as SQL functions, declared in `sql/error_analytics.sql`.
 
 use pgrx::prelude::*;
 

@@ -1,4 +1,4 @@
-//! How this extension says no: a SQLSTATE, a message that names the value, and a hint that says what to do.
+//! Errors of this extension: a SQLSTATE, a message that names the value, and a hint that says what to do.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;

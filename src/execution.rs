@@ -1,4 +1,4 @@
-//! How many runs went on at the same time: crate `execution` for SQL, which is in `sql/execution/`.
+//! How many runs were active at the same time: crate `execution` as SQL functions.
 
 use ::execution::sweep;
 use pgrx::datum::TimestampWithTimeZone;

@@ -1,8 +1,8 @@
-//! What a run must fulfil: the one CHECK constraint of `analytics.agent_runs`.
+//! The rules of a run, in the one CHECK constraint of `analytics.agent_runs`.
 //!
-//! Postgres parses and prepares every CHECK of a table anew for each statement that writes to it, and the nine that
-//! these rules once were, with their messages, took as long as the rest of a single-row INSERT. A function with one
-//! argument per column is prepared ten times as fast, and checked faster in COPY.
+//! Postgres parses and prepares every CHECK of a table again for each statement that writes to it. As nine CHECKs with
+//! messages, these rules took as long as the rest of a single-row INSERT. A function with one argument per column is
+//! prepared ten times as fast, and checked faster in COPY.
 
 use std::ffi::CStr;
 

@@ -1,4 +1,4 @@
-//! Moving rows between partitions without anything noticing.
+//! Moving rows between partitions, past triggers and foreign keys.
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReportable;

@@ -1,4 +1,4 @@
--- Health of agents, which might go, and the whole picture of one.
+-- Health of agents, candidates for retirement, and everything about the lifecycle of one agent.
 
 -- -------------------------------------------------------------------------------------------------------------- health
 

@@ -1,4 +1,4 @@
--- Time in state: the aggregate state_agg and what is asked of it.
+-- Time in state: the aggregate state_agg and its accessors.
 
 CREATE TYPE analytics.state_summary;
 CREATE FUNCTION analytics_internal.state_summary_in(cstring) RETURNS analytics.state_summary

@@ -1,4 +1,4 @@
--- Guards and transitions: what an agent measures up to, what is allowed, and what is proposed.
+-- Guards and transitions: metrics of an agent against thresholds, allowed transitions, proposals.
 
 CREATE FUNCTION analytics_internal.run_measures(workspace_id uuid, agent_id uuid, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (agent_id uuid, total_runs bigint, finished_runs bigint, successful_runs bigint, failed_runs bigint,

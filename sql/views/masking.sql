@@ -1,11 +1,11 @@
--- The tables that hold texts of people and programs, for every reader: texts are as they were written for who passes row
--- security and for admins and owners of the row's workspace, and masked for everybody else.
+-- The tables with free text, for every reader. Readers who bypass row security, and admins and owners of the row's
+-- workspace, see the original texts; everybody else sees them masked.
 --
--- TABLE_texts, in analytics_internal, reads its table with the rights of its owner, because readers have none on the
--- texts; it says itself which rows a reader meets, and security_barrier keeps what the reader writes, such as a function
--- in WHERE, away from anything that is not masked yet. TABLE_masked reads the table with the rights of the reader, as
--- every other view does, and looks texts up row by row: only those that are asked for, and after ORDER BY and LIMIT.
--- Those of runs come from functions (sql/masking.sql), because runs have partitions.
+-- TABLE_texts, in analytics_internal, reads its table with the rights of the view's owner, because readers have no
+-- rights on the texts. It filters the rows that a reader may see itself, and security_barrier keeps the reader's own
+-- conditions, such as a function in WHERE, away from unmasked texts. TABLE_masked reads the table with the rights of
+-- the reader, like every other view, and looks texts up row by row: only the selected ones, after ORDER BY and LIMIT.
+-- The texts of runs come from functions (sql/masking.sql), because runs have partitions.
 
 CREATE OR REPLACE VIEW analytics_internal.agent_runs_texts WITH (security_barrier = true) AS
 SELECT

@@ -1,9 +1,10 @@
-//! What each database role has, remembered by this backend until something changes.
+//! The levels of each database role, cached by this backend until something changes.
 //!
-//! The rows come from `workspace_members`, which its owner reads on behalf of the asker: a tenant cannot read the table
-//! itself, and row security that asks itself would never end. Every statement of a tenant asks, so the answer is kept.
-//! It is dropped when a message says that a member, a gateway or a role has changed; each of these messages is sent
-//! after its transaction has become visible, so that what is read anew is never older than the message.
+//! The rows come from `workspace_members`. They are read as the owner of that table, because a tenant may not read it,
+//! and because a policy of the table that reads the table itself would recurse forever. Every statement of a tenant
+//! needs the levels, hence the cache. An invalidation message says that a member, a gateway or a role has changed and
+//! empties it. Postgres sends the message after the transaction has become visible, so what is read next is never older
+//! than the message.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! Boards of workspaces: computed with the rights of the tables' owner, because they compare what no tenant may see,
-//! and told without what does not belong to the caller.
+//! Boards of workspaces. They are computed with the rights of the tables' owner, because no tenant may see the data of
+//! all workspaces, and returned without the details of workspaces that are not the caller's.
 
 use pgrx::prelude::*;
 

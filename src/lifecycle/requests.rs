@@ -1,4 +1,4 @@
-//! Transitions that need the consent of others: asked for, approved, rejected.
+//! Transitions that need approval: requested, approved, rejected.
 
 use pgrx::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Forms for clients that have arrays, and a picture for people at a prompt.
+//! Percentiles of an array, and sparklines.
 
 use percentiles::exact::percentiles_cont;
 use pgrx::prelude::*;

@@ -1,4 +1,4 @@
-//! Computing a rollup anew although nothing says that it has changed, and finding out whether it is right.
+//! Repair: recomputing a rollup whether or not it has changed, and comparing it with the raw rows.
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;

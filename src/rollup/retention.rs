@@ -1,5 +1,5 @@
-//! Removing rows that are older than what is kept. Neither triggers nor foreign keys see it: the rollups of that time
-//! stay, and so does what refers to the rows.
+//! Retention: removing raw rows older than the limit, past triggers and foreign keys. So the rollups of that time stay,
+//! and so do rows that refer to removed ones.
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReportable;

@@ -1,4 +1,4 @@
-//! How refreshes went: failures in a row and when to try again, and the log that people read.
+//! The outcome of refreshes: consecutive failures, the time of the next attempt, and the log that people read.
 
 use std::time::Instant;
 

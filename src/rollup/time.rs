@@ -1,4 +1,4 @@
-//! Times as Postgres stores them: microseconds since the start of the year 2000 in UTC, which starts a day.
+//! Times as Postgres stores them: microseconds since 2000-01-01 00:00 UTC, so that each multiple of a day starts a day.
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;

@@ -1,4 +1,4 @@
-//! What there is to compute: taken from the log of changes, and given back where it fails.
+//! Pending work: hours taken from the change log, and put back into it if their rollup fails.
 
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::prelude::*;

@@ -1,4 +1,4 @@
-//! Tokens of our own: an access token that lives for minutes, and a refresh token that is good for one successor.
+//! Tokens that the server issues itself: a short-lived access token, and a refresh token that can be used once.
 
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;

@@ -1,4 +1,4 @@
-//! Keys as they are stored, and as they verify.
+//! Token keys: from their stored rows to keys that verify.
 
 use pgrx::prelude::*;
 

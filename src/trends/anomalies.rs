@@ -1,4 +1,4 @@
-//! What is unusual.
+//! Anomaly detection over arrays.
 
 use pgrx::prelude::*;
 use trends::Error;

@@ -1,4 +1,4 @@
-//! What comes, and how well that would have been known.
+//! Forecasts and backtests over arrays.
 
 use pgrx::prelude::*;
 use trends::forecast::{self, Method};

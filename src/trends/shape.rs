@@ -1,4 +1,4 @@
-//! What a series consists of: trend, seasons, and where it changes.
+//! The structure of a series: trend, seasons, change points.
 
 use pgrx::datum::Interval;
 use pgrx::prelude::*;
