@@ -2,11 +2,13 @@
 
 mod gateway;
 pub mod members;
+pub mod row_security;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
+use self::row_security::passes_row_security;
 use crate::errors::{given, raise};
 use crate::roles::as_role;
 use crate::workspaces::require_workspace;
@@ -122,24 +124,6 @@ fn change_member(
         detail: serde_json::json!({"level": access_level, "user_id": user_id.map(|id| id.to_string())}),
         ..crate::audit::Entry::default()
     });
-}
-
-/// The owner of the tables, superusers and roles with BYPASSRLS see everything: Postgres says who does.
-pub fn passes_row_security() -> bool {
-    row_security(true)
-}
-
-/// The same, but `row_security = off` is the error that it would be in a table.
-pub fn passes_row_security_or_fails() -> bool {
-    row_security(false)
-}
-
-fn row_security(no_error: bool) -> bool {
-    // SAFETY: a look-up for a table of ours; for one that is missing the answer is that there is no row security.
-    let answer = unsafe {
-        pg_sys::check_enable_rls(members::workspaces_table(), pg_sys::Oid::INVALID, no_error)
-    };
-    u32::try_from(answer) != Ok(pg_sys::CheckEnableRlsResult::RLS_ENABLED)
 }
 
 fn known_level(word: &str) -> Level {

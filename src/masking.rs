@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use crate::access::passes_row_security_or_fails;
+use crate::access::row_security::passes_row_security_or_fails;
 use crate::errors::raise;
 
 #[pg_extern(sql = false)]

@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use crate::access::passes_row_security;
+use crate::access::row_security::passes_row_security;
 use crate::errors::raise;
 use crate::query::{read_one, read_rows_kept};
 use crate::setup::require_schema;

@@ -13,11 +13,11 @@ use std::rc::Rc;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::Level;
 use crate::query::read_rows;
 use crate::roles::as_role;
 use crate::setup::{relation_owner, table_named};
 use crate::sql_functions;
+use ::tokens::Level;
 
 /// What a role has by itself and through the roles that it inherits from.
 pub struct Access {
@@ -132,10 +132,6 @@ fn read(role: pg_sys::Oid) -> Access {
 pub fn owner() -> pg_sys::Oid {
     // SAFETY: runs inside a transaction; gives an invalid id for an invalid one.
     unsafe { relation_owner(members_table()) }
-}
-
-pub fn workspaces_table() -> pg_sys::Oid {
-    table_named(c"analytics", c"workspaces")
 }
 
 fn members_table() -> pg_sys::Oid {

@@ -3,7 +3,8 @@
 
 use pgrx::prelude::*;
 
-use crate::access::{members, passes_row_security, workspaces_of_caller};
+use crate::access::row_security::passes_row_security;
+use crate::access::{members, workspaces_of_caller};
 use crate::errors::given;
 use crate::query::read_rows;
 use crate::roles::as_role;

@@ -1,8 +1,5 @@
 //! From a token to the identity of the session, and back with `logout()`.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
-
 use pgrx::prelude::*;
 use serde_json::json;
 
@@ -283,26 +280,10 @@ fn still_member(user: pgrx::Uuid, claimed: Vec<pgrx::Uuid>, level: Level) -> Vec
         .collect()
 }
 
-thread_local! {
-    static RECORDED: RefCell<HashSet<TokenName>> = RefCell::default();
-}
-
-/// Entries may have been rolled back: they will be written again.
-pub fn forget_recorded() {
-    RECORDED.with_borrow_mut(HashSet::clear);
-}
-
 /// A pooled connection authenticates before each transaction: its log has one entry for each token and connection, and
 /// reading stays reading after the first time.
 fn record_once(identity: &Identity, origin: &Origin, scope: Scope) {
-    const MOST_REMEMBERED: usize = 1000;
-    let is_new = RECORDED.with_borrow_mut(|recorded| {
-        if recorded.len() >= MOST_REMEMBERED {
-            recorded.clear();
-        }
-        recorded.insert(identity.token.clone())
-    });
-    if !is_new {
+    if !identity::is_first_use(&identity.token) {
         return;
     }
     let scope = match scope {

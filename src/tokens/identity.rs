@@ -5,13 +5,13 @@
 //! pooler cannot hand it to the next client, and with RESET ALL and DISCARD ALL. It never outlives its token.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ffi::{CString, c_int, c_void};
 use std::rc::Rc;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::authenticate::forget_recorded;
 use crate::errors::raise;
 use crate::settings::{SESSION_MARK, SESSION_MARK_NAME};
 
@@ -81,6 +81,8 @@ struct State {
 
 thread_local! {
     static STATE: RefCell<State> = RefCell::default();
+    /// The tokens whose use is in the audit log.
+    static USED: RefCell<HashSet<TokenName>> = RefCell::default();
 }
 
 /// The identity of the caller. An expired one is an error rather than none: the rights of the role, which would then
@@ -169,6 +171,22 @@ pub fn is_of(token: &TokenName) -> bool {
         let held = state.layers.last().and_then(Layer::current);
         held.is_some_and(|held| held.identity.token == *token)
     })
+}
+
+/// Whether this connection has not yet used the token, as far as the transactions that have ended know.
+pub fn is_first_use(token: &TokenName) -> bool {
+    const MOST_REMEMBERED: usize = 1000;
+    USED.with_borrow_mut(|used| {
+        if used.len() >= MOST_REMEMBERED {
+            used.clear();
+        }
+        used.insert(token.clone())
+    })
+}
+
+/// What was recorded of the first uses may have been rolled back: it is to be recorded again.
+fn forget_uses() {
+    USED.with_borrow_mut(HashSet::clear);
 }
 
 /// Who was there, to be given back to [`resume`]. Between the two, the session speaks for nobody, and goes on speaking
@@ -330,7 +348,7 @@ unsafe extern "C-unwind" fn at_transaction_end(
         // A prepared transaction may still roll back.
         pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
             STATE.with_borrow_mut(|state| state.layers.retain(|layer| layer.nesting == 0));
-            forget_recorded();
+            forget_uses();
         }
         _ => {}
     }
@@ -355,7 +373,7 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
         }
         pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB => {
             state.layers.retain(|layer| layer.nesting < ending);
-            forget_recorded();
+            forget_uses();
         }
         _ => {}
     });

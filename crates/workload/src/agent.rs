@@ -6,12 +6,12 @@ use crate::catalog::{Kind, MODELS, Model, ORCHESTRATOR, agent_name, kind};
 use crate::incidents::Incident;
 use crate::kinds::{IncidentKind, LifecycleState};
 use crate::law::{RuntimeLaw, solve};
-use crate::numbers::{apportion, cumulate, index as position, nearest, whole};
+use crate::life::Life;
+use crate::numbers::{apportion, cumulate, index as position, whole};
 use crate::params::Params;
 use crate::random::{Rng, Stream};
 use crate::releases::{Version, releases};
 use crate::run::Uuid;
-use crate::time::DAY;
 use crate::workspace::Workspace;
 
 /// Part of every agent's runs that somebody cancels.
@@ -186,45 +186,6 @@ fn agent(
 /// The id of a user: derived, so that a million users need no memory.
 pub(crate) fn user_id(seed: u64, workspace: usize, user: u64) -> Uuid {
     Rng::keyed(seed, Stream::User, ((workspace as u64) << 32) | user).uuid_v4()
-}
-
-/// When an agent lives and what became of it.
-pub(crate) struct Life {
-    pub created_at: i64,
-    pub retired_at: Option<i64>,
-    pub state: LifecycleState,
-}
-
-impl Life {
-    /// The two most popular agents of a workspace are in production during the whole window, so
-    /// that no workspace is ever without an agent and incidents concern agents that are in use.
-    fn draw(params: &Params, rank: usize, rng: &mut Rng) -> Self {
-        use LifecycleState::{Archived, Deprecated, Draft, Production, Staging, Testing};
-        const STATES: [LifecycleState; 6] =
-            [Production, Staging, Testing, Draft, Deprecated, Archived];
-        let drawn = STATES[rng.weighted(&[56, 66, 76, 82, 93, 100])];
-        let state = if rank < 2 { Production } else { drawn };
-        let (start, span) = (params.start_micros(), i64::from(params.days) * DAY);
-        let part = |percent: f64| start + nearest(span as f64 * percent / 100.0);
-        let before = start - nearest(rng.range(20.0, 400.0) * DAY as f64);
-        let is_newcomer = rank >= 2 && rng.chance(0.2);
-        let created_at = match state {
-            Production if is_newcomer => part(rng.range(10.0, 60.0)),
-            Staging | Testing => part(rng.range(50.0, 85.0)),
-            Draft => part(rng.range(88.0, 96.0)),
-            _ => before,
-        };
-        let retired_at = match state {
-            Deprecated => Some(part(rng.range(60.0, 92.0))),
-            Archived => Some(part(rng.range(15.0, 55.0))),
-            _ => None,
-        };
-        Self {
-            created_at,
-            retired_at,
-            state,
-        }
-    }
 }
 
 /// Zipf-like by rank; agents that are not in production are used less.

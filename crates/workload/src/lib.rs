@@ -56,6 +56,7 @@ mod failure;
 mod incidents;
 mod kinds;
 mod law;
+mod life;
 mod numbers;
 mod opinion;
 mod outcome;

@@ -1,7 +1,7 @@
 //! The releases of an agent.
 
-use crate::agent::Life;
 use crate::incidents::Incident;
+use crate::life::Life;
 use crate::numbers::nearest;
 use crate::random::Rng;
 use crate::time::DAY;

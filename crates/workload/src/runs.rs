@@ -20,7 +20,7 @@ use crate::random::{Rng, Stream};
 use crate::run::{Run, RunError, SessionId, Uuid};
 use crate::time::SECOND;
 use crate::traffic::Hour;
-use crate::workload::Workload;
+use crate::workload::{RUNS_PER_CHUNK, Workload};
 
 /// Runs that fail for a passing reason are retried this often, up to [`MOST_ATTEMPTS`].
 const RETRY_SHARE: f64 = 0.6;
@@ -41,6 +41,16 @@ const LIVE: [(i64, Status); 4] = [
 const LIVE_FROM: u64 = 1_000;
 /// Of the runs in these last seconds half are still queued.
 const QUEUE_SECONDS: i64 = 30;
+
+impl Workload {
+    /// The runs of a chunk in time order, none beyond the last chunk. A chunk begins no earlier
+    /// than the one before it ends, so that all chunks in turn are in time order too.
+    pub fn runs(&self, chunk: u64) -> Runs<'_> {
+        let runs = self.params().runs;
+        let place = |chunk: u64| chunk.saturating_mul(RUNS_PER_CHUNK).min(runs);
+        Runs::new(self, place(chunk), place(chunk.saturating_add(1)))
+    }
+}
 
 /// Iterator over the runs of a chunk: see [`Workload::runs`].
 pub struct Runs<'w> {
@@ -124,7 +134,7 @@ impl ExactSizeIterator for Runs<'_> {}
 impl FusedIterator for Runs<'_> {}
 
 impl<'w> Runs<'w> {
-    pub(crate) fn new(workload: &'w Workload, first: u64, end: u64) -> Self {
+    fn new(workload: &'w Workload, first: u64, end: u64) -> Self {
         Self {
             workload,
             next: first,

@@ -8,7 +8,6 @@ use crate::numbers::cumulate;
 use crate::params::{ParamError, Params};
 use crate::random::{Rng, Stream, mix};
 use crate::run::{SessionId, Uuid};
-use crate::runs::Runs;
 use crate::time::MINUTE;
 use crate::traffic::{Hour, Traffic};
 use crate::workspace::{self, Workspace};
@@ -99,13 +98,6 @@ impl Workload {
     /// Number of chunks.
     pub fn chunk_count(&self) -> u64 {
         self.params.runs.div_ceil(RUNS_PER_CHUNK)
-    }
-
-    /// The runs of a chunk in time order, none beyond the last chunk. A chunk begins no earlier
-    /// than the one before it ends, so that all chunks in turn are in time order too.
-    pub fn runs(&self, chunk: u64) -> Runs<'_> {
-        let place = |chunk: u64| chunk.saturating_mul(RUNS_PER_CHUNK).min(self.params.runs);
-        Runs::new(self, place(chunk), place(chunk.saturating_add(1)))
     }
 
     pub(crate) fn hour(&self, hour: u64) -> Hour {
