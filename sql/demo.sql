@@ -114,10 +114,14 @@ END
 $$;
 COMMENT ON FUNCTION analytics.generate_demo_data(bigint, bigint, integer, integer, integer, integer, timestamptz) IS
     'Fills the tables with a synthetic workload: runs (1 to 100 million) of agents in workspaces, each with so many users, over the given days before as_of (floored to the hour). The same arguments always give the same rows, so a second call adds nothing. Returns the rows inserted per table. docs/demo.md lists what is true of the data; analytics_internal.demo_agents() and demo_incidents() give it as rows. Errors: 22023 argument out of range.';
-COMMENT ON FUNCTION analytics_internal.demo_workspaces IS 'Workspaces of a demo workload: (runs, seed, workspaces, agents, users, days, as_of).';
-COMMENT ON FUNCTION analytics_internal.demo_agents IS 'Agents of a demo workload with their true rates and medians outside incidents: (runs, seed, workspaces, agents, users, days, as_of).';
-COMMENT ON FUNCTION analytics_internal.demo_incidents IS 'Incidents of a demo workload: (runs, seed, workspaces, agents, users, days, as_of).';
-COMMENT ON FUNCTION analytics_internal.demo_runs IS 'One chunk of 65,536 runs of a demo workload: (runs, seed, workspaces, agents, users, days, as_of, chunk from 0).';
-COMMENT ON FUNCTION analytics_internal.demo_errors IS 'Errors of one chunk of runs of a demo workload; arguments as demo_runs.';
-COMMENT ON FUNCTION analytics_internal.demo_feedback IS 'Feedback on one chunk of runs of a demo workload; arguments as demo_runs.';
-COMMENT ON FUNCTION analytics_internal.demo_queue IS 'Queue entries of one chunk of runs of a demo workload; arguments as demo_runs.';
+COMMENT ON FUNCTION analytics_internal.demo_workspaces(bigint, bigint, integer, integer, integer, integer, timestamptz) IS 'Workspaces of a demo workload: (runs, seed, workspaces, agents, users, days, as_of).';
+COMMENT ON FUNCTION analytics_internal.demo_agents(bigint, bigint, integer, integer, integer, integer, timestamptz) IS 'Agents of a demo workload with their true rates and medians outside incidents: (runs, seed, workspaces, agents, users, days, as_of).';
+COMMENT ON FUNCTION analytics_internal.demo_incidents(bigint, bigint, integer, integer, integer, integer, timestamptz) IS 'Incidents of a demo workload: (runs, seed, workspaces, agents, users, days, as_of).';
+COMMENT ON FUNCTION analytics_internal.demo_runs(bigint, bigint, integer, integer, integer, integer, timestamptz, bigint) IS
+    'One chunk of 65,536 runs of a demo workload: (runs, seed, workspaces, agents, users, days, as_of, chunk from 0).';
+COMMENT ON FUNCTION analytics_internal.demo_errors(bigint, bigint, integer, integer, integer, integer, timestamptz, bigint) IS
+    'Errors of one chunk of runs of a demo workload; arguments as demo_runs.';
+COMMENT ON FUNCTION analytics_internal.demo_feedback(bigint, bigint, integer, integer, integer, integer, timestamptz, bigint) IS
+    'Feedback on one chunk of runs of a demo workload; arguments as demo_runs.';
+COMMENT ON FUNCTION analytics_internal.demo_queue(bigint, bigint, integer, integer, integer, integer, timestamptz, bigint) IS
+    'Queue entries of one chunk of runs of a demo workload; arguments as demo_runs.';

@@ -7,7 +7,7 @@ CREATE FUNCTION analytics_internal.is_valid_run(
     concurrent_runs integer, user_rating smallint) RETURNS boolean
 LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'is_valid_run';
-COMMENT ON FUNCTION analytics_internal.is_valid_run IS
+COMMENT ON FUNCTION analytics_internal.is_valid_run(text, timestamptz, timestamptz, double precision, numeric, bigint, bigint, bigint, integer, smallint) IS
     'CHECK constraint of analytics.agent_runs, whose comment has the rules: true, or raises 23514 with the column, its value, what is wrong with it and a hint. A NULL is not checked.';
 
 CREATE FUNCTION analytics_internal.fill_run_started_at() RETURNS trigger
@@ -75,7 +75,7 @@ BEGIN
     RETURN new_run_id;
 END
 $$;
-COMMENT ON FUNCTION analytics.start_run IS
+COMMENT ON FUNCTION analytics.start_run(uuid, uuid, uuid, timestamptz, text, uuid, text, uuid, text, text, text, text, integer, jsonb) IS
     'Records that a run has started (status running) or waits (queued) and returns its run_id. Repeating it with the same run_id, without started_at or with the same one, changes nothing. run_id defaults to a new one, started_at to now. Errors: 22023 unknown workspace or status, 23514 a value out of bounds.';
 
 CREATE FUNCTION analytics.finish_run(
@@ -138,7 +138,7 @@ BEGIN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION analytics.finish_run IS
+COMMENT ON FUNCTION analytics.finish_run(uuid, uuid, text, timestamptz, double precision, numeric, bigint, bigint, bigint, text, text, text, text, text) IS
     'Records the end of a run: status completed, failed, cancelled or timeout. completed_at defaults to now, runtime_seconds to the time since started_at, tokens_used to prompt + completion; other arguments keep what is there when NULL. Returns true, or false when the run had ended before, which is then left as it was. Errors: 22023 unknown workspace, run or status, 23514 a value out of bounds.';
 
 CREATE FUNCTION analytics.record_error(
@@ -180,7 +180,7 @@ BEGIN
     RETURN new_error_id;
 END
 $$;
-COMMENT ON FUNCTION analytics.record_error IS
+COMMENT ON FUNCTION analytics.record_error(uuid, uuid, text, text, text, text, uuid, uuid, timestamptz, uuid, text, jsonb, boolean, integer, double precision, integer, text) IS
     'Records an error of an agent, in a run (agent_run_id) or outside of one, and returns its error_id. Repeating it with the same error_id changes nothing. Errors: 22023 unknown workspace, 23503 unknown run, 23514 a value out of bounds.';
 
 CREATE FUNCTION analytics.record_feedback(
@@ -219,5 +219,5 @@ BEGIN
     RETURN new_feedback_id;
 END
 $$;
-COMMENT ON FUNCTION analytics.record_feedback IS
+COMMENT ON FUNCTION analytics.record_feedback(uuid, uuid, integer, text, text, uuid, uuid, uuid, text, double precision, timestamptz) IS
     'Records a rating, 1 (worst) to 5 (best), of a run (agent_run_id) or of an agent as a whole, and returns its feedback_id. Repeating it with the same feedback_id changes nothing. Errors: 22023 unknown workspace, 23503 unknown run, 23514 a value out of bounds.';

@@ -133,8 +133,7 @@ fn owner() -> pg_sys::Oid {
     unsafe { relation_owner(table_named(c"analytics", c"audit_log")) }
 }
 
-/// For SQL functions of ours that run as the owner of the tables. Its symbol tells it from that of 0.1.0, whose detail was
-/// jsonb.
+/// For SQL functions of ours that run as the owner of the tables.
 #[pg_extern(
     schema = "analytics_internal",
     name = "record_audit",

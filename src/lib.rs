@@ -31,7 +31,6 @@ mod setup;
 mod subtransaction;
 mod tokens;
 mod trends;
-mod upgrade;
 mod workspaces;
 
 ::pgrx::pg_module_magic!(name, version);

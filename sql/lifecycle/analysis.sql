@@ -29,7 +29,7 @@ COMMENT ON FUNCTION analytics_internal.compare_means(double precision, double pr
     'Two samples by count, mean and variance (n - 1): difference (second less first), Hedges'' g, p-value of Welch''s t test (two-sided). NULL where it cannot be known.';
 COMMENT ON FUNCTION analytics_internal.compare_shares(bigint, bigint, bigint, bigint) IS
     'Successes and trials of two samples: difference (second less first), Cohen''s h, two-sided p-value of the z test, or of Fisher''s exact test where an expected count is below 5.';
-COMMENT ON FUNCTION analytics_internal.health_of IS
+COMMENT ON FUNCTION analytics_internal.health_of(double precision, double precision, double precision, double precision, double precision, double precision, double precision, double precision, double precision, double precision, double precision, double precision, double precision, double precision, boolean) IS
     'Health from facts: recent, past and peer runs, success rate, past success rate, runtime, past, peers, cost, past, peers, rating, critical errors, days since a change, has an owner. See docs/lifecycle.md.';
 COMMENT ON FUNCTION analytics_internal.check_dependencies(uuid) IS
     'Raises 23514 when the dependencies of a workspace form a circle, and names the agents in it.';

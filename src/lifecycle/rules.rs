@@ -127,7 +127,6 @@ fn validate_lifecycle(workspace_id: pgrx::Uuid) {
 }
 
 /// Replaces the rules of a workspace as the owner of the tables, for an owner of the workspace.
-/// Its symbol tells it from that of 0.1.0, whose rules were jsonb.
 #[pg_extern(schema = "analytics_internal", name = "replace_lifecycle")]
 fn replace_lifecycle_text(workspace_id: Option<pgrx::Uuid>, rules: Option<&str>) {
     let workspace_id = given(workspace_id, "workspace_id");

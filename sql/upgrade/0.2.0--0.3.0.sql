@@ -1,0 +1,2 @@
+-- By hand: DROP what 0.3.0 has no more, and what CREATE OR REPLACE cannot change (names of arguments, columns of the answer).
+-- tests/test_upgrade.py says what is missing here.
