@@ -16,9 +16,8 @@ pub fn passes_row_security_or_fails() -> bool {
 
 fn row_security(no_error: bool) -> bool {
     // SAFETY: a look-up for a table of ours; for one that is missing the answer is that there is no row security.
-    let answer = unsafe {
-        pg_sys::check_enable_rls(workspaces_table(), pg_sys::Oid::INVALID, no_error)
-    };
+    let answer =
+        unsafe { pg_sys::check_enable_rls(workspaces_table(), pg_sys::Oid::INVALID, no_error) };
     u32::try_from(answer) != Ok(pg_sys::CheckEnableRlsResult::RLS_ENABLED)
 }
 
