@@ -1,2 +1,36 @@
 -- By hand: DROP what 0.3.0 has no more, and what CREATE OR REPLACE cannot change (names of arguments, columns of the answer).
 -- tests/test_upgrade.py says what is missing here.
+DROP FUNCTION analytics.agent_executions(uuid, uuid, text, text, text, uuid, integer, timestamptz, uuid, timestamptz, timestamptz);
+DROP FUNCTION analytics.agent_health(uuid, uuid);
+DROP FUNCTION analytics.agent_resources(uuid, uuid, text, timestamptz, timestamptz);
+DROP FUNCTION analytics.deployment_metrics(uuid, uuid, text, interval, text);
+DROP FUNCTION analytics.duration_in(analytics.state_summary, text, timestamptz, timestamptz);
+DROP FUNCTION analytics.generate_demo_data(bigint, bigint, integer, integer, integer, integer, timestamptz);
+DROP FUNCTION analytics.into_values(analytics.state_summary, timestamptz, timestamptz);
+DROP FUNCTION analytics.list_agents(uuid, text, text, boolean, integer, uuid, timestamptz, timestamptz);
+DROP FUNCTION analytics.list_suggestions(uuid, uuid, text);
+DROP FUNCTION analytics.refresh_suggestions(uuid, timestamptz);
+DROP FUNCTION analytics.state_durations(regclass, name, name, name, timestamptz, timestamptz, name);
+DROP FUNCTION analytics.state_periods(analytics.state_summary, text, timestamptz, timestamptz);
+DROP FUNCTION analytics.state_timeline(analytics.state_summary, timestamptz, timestamptz);
+DROP FUNCTION analytics.workspace_users(uuid, text, integer, timestamptz, timestamptz);
+DROP FUNCTION analytics_internal.agent_differences(uuid, uuid, timestamptz, timestamptz, timestamptz, timestamptz, boolean);
+DROP FUNCTION analytics_internal.agent_measures(uuid, uuid, timestamptz, timestamptz);
+DROP FUNCTION analytics_internal.agent_model_usage_buckets(uuid, uuid, timestamptz, timestamptz, interval, text[], boolean);
+DROP FUNCTION analytics_internal.agent_performance_buckets(uuid, uuid, timestamptz, timestamptz, interval, text[], boolean);
+DROP FUNCTION analytics_internal.demo_agents(bigint, bigint, integer, integer, integer, integer, timestamptz);
+DROP FUNCTION analytics_internal.demo_errors(bigint, bigint, integer, integer, integer, integer, timestamptz, bigint);
+DROP FUNCTION analytics_internal.demo_feedback(bigint, bigint, integer, integer, integer, integer, timestamptz, bigint);
+DROP FUNCTION analytics_internal.demo_incidents(bigint, bigint, integer, integer, integer, integer, timestamptz);
+DROP FUNCTION analytics_internal.demo_queue(bigint, bigint, integer, integer, integer, integer, timestamptz, bigint);
+DROP FUNCTION analytics_internal.demo_runs(bigint, bigint, integer, integer, integer, integer, timestamptz, bigint);
+DROP FUNCTION analytics_internal.demo_workspaces(bigint, bigint, integer, integer, integer, integer, timestamptz);
+DROP FUNCTION analytics_internal.error_summary_buckets(uuid, uuid, timestamptz, timestamptz, interval, text[], boolean);
+DROP FUNCTION analytics_internal.evaluate_guards(uuid, uuid, text, boolean);
+DROP FUNCTION analytics_internal.finite_window(uuid, uuid, timestamptz, timestamptz);
+DROP FUNCTION analytics_internal.judged_deployments(uuid, uuid, timestamptz, timestamptz, interval, text);
+DROP FUNCTION analytics_internal.minimum_runs_of(uuid, integer);
+DROP FUNCTION analytics_internal.run_measures(uuid, uuid, timestamptz, timestamptz);
+DROP FUNCTION analytics_internal.state_rows(bytea, timestamptz, timestamptz);
+DROP FUNCTION analytics_internal.state_totals(bytea, timestamptz, timestamptz);
+DROP FUNCTION analytics_internal.user_usage_buckets(uuid, uuid, timestamptz, timestamptz, interval, text[], boolean);
