@@ -1,8 +1,8 @@
 -- Runs last, in an upgrade too. Everything of ours belongs to the role that runs this script: in a trusted extension
 -- that is the bootstrap superuser, so that nobody else can replace or alter a function that others call, nor take a type
 -- out of the extension and put another one in its place. The owner of schema analytics, who runs setup(), may use all of
--- it and grant it to others. PUBLIC gets nothing. No function is SECURITY DEFINER: none runs
--- with its owner's rights.
+-- it and grant it to others. PUBLIC gets nothing. No function is SECURITY DEFINER: none runs with
+-- its owner's rights.
 DO $finalize$
 DECLARE
     administrator text := (SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(n.nspowner))
