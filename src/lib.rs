@@ -23,6 +23,7 @@ mod partitions;
 mod percentiles;
 mod pgvec;
 mod query;
+mod relcache;
 mod roles;
 mod rollup;
 mod settings;

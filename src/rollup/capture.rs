@@ -16,6 +16,7 @@ use super::declarations::ALL_SOURCES;
 use super::floors;
 use super::time::{HOUR, INFINITY, MINUS_INFINITY, from_datum, to_time};
 use crate::errors::{raise, raise_check_violation};
+use crate::relcache;
 use crate::setup::table_named;
 use crate::sql_functions;
 
@@ -464,8 +465,9 @@ fn register_callbacks() {
     unsafe {
         pg_sys::RegisterXactCallback(Some(at_transaction_event), std::ptr::null_mut());
         pg_sys::RegisterSubXactCallback(Some(at_subtransaction_event), std::ptr::null_mut());
-        pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), pg_sys::Datum::null());
     }
+    // Partitions come and go, and may have their columns elsewhere.
+    relcache::listen(|_relation| CHANGES.with_borrow_mut(|changes| changes.triggers.clear()));
 }
 
 #[pg_guard]
@@ -500,10 +502,4 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
         CHANGES.with_borrow_mut(|changes| changes.everything |= changes.written_in_subtransaction);
     }
-}
-
-/// Partitions come and go, and may have their columns elsewhere.
-#[pg_guard]
-unsafe extern "C-unwind" fn at_relation_change(_unused: pg_sys::Datum, _relation: pg_sys::Oid) {
-    CHANGES.with_borrow_mut(|changes| changes.triggers.clear());
 }

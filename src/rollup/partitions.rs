@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use super::time::{INFINITY, MINUS_INFINITY, from_datum, to_microseconds, to_time};
 use crate::query::{read_one, read_rows_kept};
+use crate::relcache;
 use crate::setup::table_named;
 
 /// One partition, and where its rows lie.
@@ -28,7 +29,7 @@ struct Partition {
 struct Known {
     partitions: Option<Vec<Partition>>,
     system_identifier: Option<i64>,
-    callback_registered: bool,
+    listens: bool,
 }
 
 thread_local! {
@@ -41,7 +42,7 @@ fn current() -> Vec<Partition> {
     if oid == pg_sys::Oid::INVALID {
         return Vec::new();
     }
-    register_callback();
+    listen();
     // SAFETY: the relation is open and locked while its descriptor is read, and the lock stays, so that no partition
     // goes away before the query that follows.
     unsafe {
@@ -190,19 +191,10 @@ unsafe fn storage_of(relation: pg_sys::Oid) -> pg_sys::Oid {
     }
 }
 
-fn register_callback() {
-    if KNOWN.with_borrow_mut(|known| std::mem::replace(&mut known.callback_registered, true)) {
-        return;
+fn listen() {
+    if !KNOWN.with_borrow_mut(|known| std::mem::replace(&mut known.listens, true)) {
+        relcache::listen(|_relation| KNOWN.with_borrow_mut(|known| known.partitions = None));
     }
-    // SAFETY: registered once per backend; the function lives as long as the library, which is never unloaded.
-    unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), pg_sys::Datum::null());
-    }
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn at_relation_change(_unused: pg_sys::Datum, _relation: pg_sys::Oid) {
-    KNOWN.with_borrow_mut(|known| known.partitions = None);
 }
 
 /// The catalogue, beside what the rollups were computed from.
