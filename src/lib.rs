@@ -94,11 +94,17 @@ sql_files! {
         masking::mask_text, masking::mask_json_text, masking::reads_everything,
     ];
 
-    "../sql/rollup.sql" as "rollup" after [
-        "percentiles", rollup::partitions::run_partitions, rollup::refresh::refresh,
-        rollup::summaries::refresh_materialized_views, rollup::repair::rebuild_rollup, rollup::repair::verify_rollups,
+    "../sql/rollup/capture.sql" as "rollup_capture" after [rollup::partitions::run_partitions];
+    "../sql/rollup/reads.sql" as "rollup_reads" after ["percentiles"];
+    "../sql/rollup/refresh.sql" as "rollup_refresh" after [
+        rollup::refresh::refresh, rollup::summaries::refresh_materialized_views,
+    ];
+    "../sql/rollup/repair.sql" as "rollup_repair" after [rollup::repair::rebuild_rollup, rollup::repair::verify_rollups];
+    "../sql/rollup/status.sql" as "rollup_status" after [];
+    "../sql/rollup/retention.sql" as "rollup_retention" after [
         rollup::retention::remove_rows, rollup::retention::unlink_runs,
     ];
+    "../sql/rollup/schedule.sql" as "rollup_schedule" after [];
 
     "../sql/execution/windows.sql" as "execution_windows" after [];
     "../sql/execution/throughput.sql" as "execution_throughput" after ["percentiles"];
