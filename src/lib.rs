@@ -94,8 +94,10 @@ sql_files! {
         masking::mask_text, masking::mask_json_text, masking::reads_everything,
     ];
 
-    "../sql/rollup/capture.sql" as "rollup_capture" after [rollup::partitions::run_partitions];
-    "../sql/rollup/reads.sql" as "rollup_reads" after ["percentiles"];
+    "../sql/rollup/capture.sql" as "rollup_capture" after [
+        rollup::partitions::run_partitions, rollup::partitions::source_partitions,
+    ];
+    "../sql/rollup/reads.sql" as "rollup_reads" after [];
     "../sql/rollup/refresh.sql" as "rollup_refresh" after [
         rollup::refresh::refresh, rollup::summaries::refresh_materialized_views,
     ];
@@ -182,6 +184,9 @@ sql_files! {
     "../sql/trends/analysis.sql" as "trends_analysis" after [];
     "../sql/trends/rules.sql" as "trends_rules" after [];
 }
+// What the build script writes from declarations.
+include!(concat!(env!("OUT_DIR"), "/rollup_declared.rs"));
+
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 
 /// The version of the loaded library, for support and for upgrade checks.

@@ -24,10 +24,7 @@ pub fn listen(listener: Listener) {
     if is_first {
         // SAFETY: registered once per backend; the function lives as long as the library, which is never unloaded.
         unsafe {
-            pg_sys::CacheRegisterRelcacheCallback(
-                Some(at_relation_change),
-                pg_sys::Datum::null(),
-            );
+            pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), pg_sys::Datum::null());
         }
     }
 }

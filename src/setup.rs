@@ -14,6 +14,7 @@ use crate::errors::raise;
 use crate::migrations::{MIGRATIONS, Migration, VIEWS, newest_version};
 use crate::query::read_one;
 use crate::roles::as_role;
+use crate::rollup::triggers;
 
 /// One line of the report that `setup()` returns.
 struct Step {
@@ -57,6 +58,7 @@ fn setup(
         let mut steps = Vec::new();
         let options = choose_options(client, requested, default_partition);
         apply_migrations(client, options, &mut steps);
+        triggers::attach();
         remember_options(client, options);
         make_partitions(client, options, &mut steps);
         replace_views(client, &mut steps);

@@ -1,15 +1,15 @@
 -- How long raw rows are kept, and the removal of those that are older. Their rollups stay.
 
 CREATE FUNCTION analytics_internal.retained_tables()
-RETURNS TABLE (table_name text, time_column text)
+RETURNS TABLE (table_name text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    VALUES ('agent_runs', 'started_at'), ('agent_errors', 'occurred_at'), ('agent_user_feedback', 'created_at'),
-           ('execution_queue', 'queued_at'), ('refresh_log', 'started_at')
+    (SELECT s.table_name FROM analytics_internal.sources() AS s GROUP BY s.table_name ORDER BY min(s.bit))
+    UNION ALL VALUES ('refresh_log')
 $$;
 COMMENT ON FUNCTION analytics_internal.retained_tables() IS
-    'Tables for which set_retention() can say how long rows are kept, and the time that decides.';
+    'Tables for which set_retention() can say how long rows are kept: those that rollups are computed from, and refresh_log.';
 
 CREATE FUNCTION analytics.set_retention(table_name text, keep interval) RETURNS void
 LANGUAGE plpgsql
@@ -58,7 +58,8 @@ AS $$
     WHERE l.locktype = 'relation' AND l.granted AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid()
       AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
       AND (l.relation IN (SELECT format('analytics.%I', t.table_name)::regclass FROM analytics_internal.retained_tables() AS t)
-           OR l.relation IN (SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = 'analytics.agent_runs'::regclass))
+           OR l.relation IN (SELECT i.inhrelid FROM pg_inherits AS i
+                             JOIN analytics_internal.retained_tables() AS t ON i.inhparent = format('analytics.%I', t.table_name)::regclass))
 $$;
 COMMENT ON FUNCTION analytics_internal.writers() IS
     'Virtual ids of the transactions of other sessions that may be writing to tables with retention.';
@@ -97,11 +98,12 @@ SET search_path = pg_catalog, pg_temp
 SET timezone = 'UTC'
 AS $$
 DECLARE
-    batch   constant integer := 20000;
-    started constant timestamptz := clock_timestamp();
-    entry   record;
-    old     record;
-    removed bigint := 0;
+    batch      constant integer := 20000;
+    started    constant timestamptz := clock_timestamp();
+    entry      record;
+    old        record;
+    removed    bigint;
+    is_dropped boolean;
 BEGIN
     FOR entry IN
         SELECT t.table_name, CASE t.table_name
@@ -112,23 +114,24 @@ BEGIN
         CONTINUE WHEN entry.before IS NULL OR entry.before = '-infinity';
         IF entry.table_name = 'agent_runs' THEN
             PERFORM analytics_internal.unlink_runs(entry.before);
-            SELECT c.oid::regclass AS name, c.relname INTO old
-            FROM analytics_internal.run_partitions() AS p JOIN pg_class AS c ON c.oid::bigint = p.partition
-            WHERE p.upper <= entry.before LIMIT 1;
-            IF FOUND AND old.relname <> 'agent_runs_before' THEN
-                -- Behind somebody who waits for a lock everybody else waits too.
-                PERFORM set_config('lock_timeout', '3s', true);
-                EXECUTE format('SELECT count(*) FROM %s', old.name) INTO removed;
-                PERFORM analytics_internal.forget_partition(old.relname);
-                EXECUTE format('ALTER TABLE analytics.agent_runs DETACH PARTITION %s', old.name);
-                EXECUTE format('DROP TABLE %s', old.name);
-                entry.table_name := old.relname;
-            END IF;
         END IF;
-        IF removed = 0 AND entry.table_name IN (SELECT t.table_name FROM analytics_internal.retained_tables() AS t) THEN
+        SELECT c.oid::regclass AS name, c.relname INTO old
+        FROM analytics_internal.source_partitions() AS p JOIN pg_class AS c ON c.oid::bigint = p.partition
+        WHERE p.table_name = entry.table_name AND p.upper <= entry.before
+          AND c.relname <> entry.table_name || '_before' LIMIT 1;
+        is_dropped := FOUND;
+        IF is_dropped THEN
+            -- Behind somebody who waits for a lock everybody else waits too.
+            PERFORM set_config('lock_timeout', '3s', true);
+            EXECUTE format('SELECT count(*) FROM %s', old.name) INTO removed;
+            PERFORM analytics_internal.forget_partition(old.relname);
+            EXECUTE format('ALTER TABLE analytics.%I DETACH PARTITION %s', entry.table_name, old.name);
+            EXECUTE format('DROP TABLE %s', old.name);
+            entry.table_name := old.relname;
+        ELSE
             removed := analytics_internal.remove_rows(entry.table_name, entry.before, batch);
         END IF;
-        IF removed > 0 OR entry.table_name LIKE 'agent_runs_y%' THEN
+        IF removed > 0 OR is_dropped THEN
             INSERT INTO analytics.refresh_log
                 (refresh_id, object, triggered_by, status, started_at, duration_seconds, removed_count)
             VALUES (gen_random_uuid(), entry.table_name, triggered_by, 'removed', started,

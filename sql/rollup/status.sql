@@ -22,36 +22,27 @@ AS $$
 BEGIN
     PERFORM analytics_internal.require_schema();
     RETURN QUERY
-    WITH rollups AS (
-        SELECT * FROM (VALUES
-            ('agent_performance', 7,  ARRAY['agent_performance_hourly', 'agent_performance_daily']),
-            ('execution_metrics', 31, ARRAY['execution_metrics_minute', 'execution_metrics_hourly', 'execution_metrics_daily']),
-            ('agent_model_usage', 1,  ARRAY['agent_model_usage_hourly', 'agent_model_usage']),
-            ('user_usage',        1,  ARRAY['user_usage_daily']),
-            ('error_summary',     2,  ARRAY['error_summary_hourly', 'error_summary_daily'])
-        ) AS r (name, sources, tables)
-    )
-    SELECT r.name,
+    SELECT r.rollup,
            CASE WHEN d.buckets + d.ranges = 0 THEN 0 ELSE extract(epoch FROM clock_timestamp() - s.last_success_at) END::double precision,
            d.buckets, d.ranges, d.oldest, s.last_success_at, coalesce(s.consecutive_failures, 0), s.retry_at,
            s.error_code, s.error_message, t.row_count, t.total_bytes
-    FROM rollups AS r
-    LEFT JOIN analytics_internal.rollup_state AS s ON s.rollup = r.name
+    FROM analytics_internal.rollups() AS r
+    LEFT JOIN analytics_internal.rollup_state AS s ON s.rollup = r.rollup
     CROSS JOIN LATERAL (
-        SELECT count(DISTINCT (c.workspace_id, c.agent_id, c.bucket)) FILTER (WHERE c.until IS NULL) AS buckets,
+        SELECT count(DISTINCT (c.workspace_id, c.entity_id, c.bucket)) FILTER (WHERE c.until IS NULL) AS buckets,
                count(*) FILTER (WHERE c.until IS NOT NULL) AS ranges, nullif(min(c.bucket), '-infinity') AS oldest
         FROM analytics_internal.rollup_changes AS c
-        WHERE c.sources & r.sources <> 0 AND (c.rollup IS NULL OR c.rollup = r.name)
+        WHERE c.sources & r.sources <> 0 AND (c.rollup IS NULL OR c.rollup = r.rollup)
     ) AS d
     CROSS JOIN LATERAL (
         SELECT sum(greatest(c.reltuples, 0))::bigint AS row_count, sum(pg_total_relation_size(c.oid))::bigint AS total_bytes
         FROM pg_class AS c WHERE c.relnamespace = 'analytics'::regnamespace AND c.relname = ANY (r.tables)
     ) AS t
-    ORDER BY r.name;
+    ORDER BY r.rollup;
 END
 $$;
 COMMENT ON FUNCTION analytics.rollup_status() IS
-    'How the rollups stand, one row each: lag_seconds since the last success where something has changed since, else 0; dirty_buckets (hours of agents) and dirty_ranges that wait for a refresh, and the oldest_dirty of them; last_success_at, consecutive_failures, retry_at and the last error; row_count (as of the last ANALYZE) and total_bytes of its tables. For the owner of the tables. Errors: 55000 setup() has not run.';
+    'How the rollups stand, one row each: lag_seconds since the last success where something has changed since, else 0; dirty_buckets (hours of agents or users) and dirty_ranges that wait for a refresh, and the oldest_dirty of them; last_success_at, consecutive_failures, retry_at and the last error; row_count (as of the last ANALYZE) and total_bytes of its tables. For the owner of the tables. Errors: 55000 setup() has not run.';
 
 CREATE FUNCTION analytics.refresh_progress()
 RETURNS TABLE (pid integer, running_seconds double precision, activity text, dirty_rows bigint)

@@ -4,10 +4,8 @@ use std::cell::RefCell;
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 
-use super::capture::Sources;
-use super::declarations::SOURCES;
+use super::declarations::{SOURCES, Sources};
 use super::owner;
 use super::time::{MINUS_INFINITY, to_microseconds};
 use crate::query::read_rows_kept;
@@ -17,9 +15,9 @@ use crate::setup::table_named;
 use crate::sql_functions;
 
 /// A time for each of `SOURCES`.
-pub type Floors = [i64; 5];
+pub type Floors = [i64; SOURCES.len()];
 
-const NOTHING_IS_OLD: Floors = [MINUS_INFINITY; 5];
+const NOTHING_IS_OLD: Floors = [MINUS_INFINITY; SOURCES.len()];
 
 /// Two limits for the rows of a source.
 #[derive(Clone, Copy)]
