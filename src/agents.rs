@@ -12,6 +12,7 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
 use crate::errors::raise;
+use crate::relcache;
 use crate::roles::as_role;
 use crate::sql_functions;
 
@@ -233,7 +234,8 @@ fn forget() {
     });
 }
 
-/// What this backend has seen may stop being true when a transaction rolls back, or when tables change.
+/// What this backend has seen may stop being true when a transaction rolls back, or when tables change: `forget_admitted`
+/// sends a message as if one had.
 fn register_callbacks() {
     if ADMITTED.with_borrow_mut(|state| std::mem::replace(&mut state.callbacks_registered, true)) {
         return;
@@ -242,8 +244,8 @@ fn register_callbacks() {
     unsafe {
         pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
         pg_sys::RegisterSubXactCallback(Some(at_subtransaction_end), std::ptr::null_mut());
-        pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), pg_sys::Datum::null());
     }
+    relcache::listen(|_relation| forget());
 }
 
 #[pg_guard]
@@ -272,10 +274,4 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
         forget();
     }
-}
-
-/// Any change of a relation's definition, and the message that `forget_admitted` sends.
-#[pg_guard]
-unsafe extern "C-unwind" fn at_relation_change(_unused: pg_sys::Datum, _relation: pg_sys::Oid) {
-    forget();
 }

@@ -3,6 +3,8 @@
 //! pgrx's `#[pg_extern]` is the rule. These are the exceptions: the SQL of such a function, with its types, labels
 //! and comment, stands in `sql/NAME.sql`, and the code here reads its arguments without a copy.
 
+use std::ffi::CStr;
+
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -151,10 +153,14 @@ impl Call {
             .and_then(|datum| unsafe { Interval::from_datum(datum, false) })
     }
 
-    /// How many arguments the SQL declares: fewer where it is that of an older version.
-    pub fn count(self) -> usize {
-        // SAFETY: the call information is valid.
-        usize::try_from(unsafe { (*self.0).nargs }).unwrap_or(0)
+    /// What SQL calls the function that is called.
+    pub fn function_name(self) -> Option<String> {
+        // SAFETY: the call information is valid, and so is the look-up, which is NULL where there is no such function.
+        unsafe {
+            let function = (*self.0).flinfo.as_ref()?;
+            let name = pg_sys::get_func_name(function.fn_oid);
+            (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+        }
     }
 
     /// A `boolean` argument.

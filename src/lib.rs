@@ -24,6 +24,7 @@ mod partitions;
 mod percentiles;
 mod pgvec;
 mod query;
+mod relcache;
 mod roles;
 mod rollup;
 mod settings;
@@ -31,6 +32,7 @@ mod setup;
 mod subtransaction;
 mod tokens;
 mod trends;
+mod upgrade;
 mod workspaces;
 
 ::pgrx::pg_module_magic!(name, version);
@@ -84,10 +86,17 @@ sql_files! {
 
     "../sql/masking.sql" as "masking" after [masking::mask_json_text, masking::reads_everything];
 
-    "../sql/rollup.sql" as "rollup" after [
-        "percentiles", rollup::partitions::run_partitions, rollup::retention::remove_rows,
-        rollup::retention::unlink_runs,
+    "../sql/rollup/capture.sql" as "rollup_capture" after [
+        rollup::partitions::run_partitions, rollup::partitions::source_partitions,
     ];
+    "../sql/rollup/reads.sql" as "rollup_reads" after [];
+    "../sql/rollup/refresh.sql" as "rollup_refresh" after [];
+    "../sql/rollup/repair.sql" as "rollup_repair" after [];
+    "../sql/rollup/status.sql" as "rollup_status" after [];
+    "../sql/rollup/retention.sql" as "rollup_retention" after [
+        rollup::retention::remove_rows, rollup::retention::unlink_runs,
+    ];
+    "../sql/rollup/schedule.sql" as "rollup_schedule" after [];
 
     "../sql/execution/windows.sql" as "execution_windows" after [];
     "../sql/execution/throughput.sql" as "execution_throughput" after ["percentiles"];
@@ -148,6 +157,9 @@ sql_files! {
     "../sql/trends/analysis.sql" as "trends_analysis" after [];
     "../sql/trends/rules.sql" as "trends_rules" after [];
 }
+// What the build script writes from declarations.
+include!(concat!(env!("OUT_DIR"), "/rollup_declared.rs"));
+
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
 
 /// The version of the loaded library, for support and for upgrade checks.

@@ -51,6 +51,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(11, "0011", "lifecycle"),
     migration!(12, "0012", "trends"),
     migration!(13, "0013", "execution"),
+    migration!(14, "0014", "rollup"),
 ];
 
 /// In the order in which they are made: those of agents read those of masking.

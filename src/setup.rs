@@ -14,6 +14,7 @@ use crate::errors::raise;
 use crate::migrations::{MIGRATIONS, Migration, VIEWS, newest_version};
 use crate::query::read_one;
 use crate::roles::{as_role, step_down_to};
+use crate::rollup::triggers;
 
 /// One line of the report that `setup()` returns.
 struct Step {
@@ -96,6 +97,7 @@ fn set_up(
     let mut steps = Vec::new();
     let options = choose_options(client, partitioned, default_partition);
     apply_migrations(client, options, &mut steps);
+    triggers::attach();
     remember_options(client, options);
     make_partitions(client, options, &mut steps);
     replace_views(client, &mut steps);

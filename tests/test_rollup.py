@@ -67,7 +67,7 @@ def test_one_log_row_for_each_transaction_and_bucket(db):
     writer.commit()
     assert logged(db) == 2
     rows = db.rows(
-        "SELECT DISTINCT sources, workspace_id, agent_id, until, rollup FROM analytics_internal.rollup_changes"
+        "SELECT DISTINCT sources, workspace_id, entity_id, until, rollup FROM analytics_internal.rollup_changes"
     )
     assert rows == [(1, workspace, AGENT, None, None)]
     writer.execute(RUN, [workspace, AGENT, START])
@@ -221,7 +221,7 @@ def test_months_that_we_make_change_nothing(db):
     db.execute("SELECT * FROM analytics.ensure_partitions(since => '2025-01-01')")
     refresh(db.connection)
     known = "SELECT p::text FROM analytics_internal.rollup_partitions AS p ORDER BY 1"
-    actual = "SELECT p::text FROM analytics_internal.run_partitions() AS p ORDER BY 1"
+    actual = "SELECT p::text FROM analytics_internal.source_partitions() AS p ORDER BY 1"
     assert db.rows(known) == db.rows(actual)
     db.execute("SELECT * FROM analytics.ensure_partitions(since => '2024-01-01')")
     assert db.rows(known) == db.rows(actual)

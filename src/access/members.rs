@@ -14,6 +14,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::query::read_rows;
+use crate::relcache;
 use crate::roles::as_role;
 use crate::setup::{relation_owner, table_named};
 use crate::sql_functions;
@@ -155,9 +156,9 @@ fn register_callbacks() {
     if KNOWN.with_borrow_mut(|known| std::mem::replace(&mut known.callbacks_registered, true)) {
         return;
     }
+    relcache::listen(at_relation_change);
     // SAFETY: registered once per backend; the functions live as long as the library, which is never unloaded.
     unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), pg_sys::Datum::null());
         for catalogue in [
             pg_sys::SysCacheIdentifier::AUTHOID,
             pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
@@ -171,8 +172,7 @@ fn register_callbacks() {
     }
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn at_relation_change(_unused: pg_sys::Datum, relation: pg_sys::Oid) {
+fn at_relation_change(relation: pg_sys::Oid) {
     KNOWN.with_borrow_mut(|known| {
         known.messages = known.messages.wrapping_add(1);
         if relation == pg_sys::Oid::INVALID || known.tables.contains(&relation) {

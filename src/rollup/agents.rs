@@ -1,4 +1,4 @@
-//! How many agents there are in a group, exactly. `count(DISTINCT)` would sort all rows of the group, with what they
+//! How many agents or users there are in a group, exactly. `count(DISTINCT)` would sort all rows of the group, with what they
 //! carry, for it.
 
 use std::collections::HashSet;

@@ -2,20 +2,21 @@
 //! Rows older than what is kept are refused here, too.
 //!
 //! Row triggers, because a transition table on a partitioned table would make COPY insert row by row. The trigger only
-//! notes (workspace, agent, hour) in a table of this backend, mostly to find that it is there; one log row for each
-//! is written when the transaction commits, with the rows themselves, past the executor.
+//! notes (workspace, agent or user, hour) in a table of this backend, mostly to find that it is there; one log row for
+//! each is written when the transaction commits, with the rows themselves, past the executor.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_void};
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use super::declarations::ALL_SOURCES;
+use super::declarations::{ALL_SOURCES, Entity, HOUR, MOST_TIMES, SOURCES, Sources};
 use super::floors;
-use super::time::{HOUR, INFINITY, MINUS_INFINITY, from_datum, to_time};
+use super::time::{INFINITY, MINUS_INFINITY, from_datum, to_time};
 use crate::errors::{raise, raise_check_violation};
+use crate::relcache;
 use crate::setup::table_named;
 use crate::sql_functions;
 
@@ -24,16 +25,13 @@ type Uuid16 = [u8; 16];
 /// About 8 MB of one backend; a transaction that changes more buckets writes them in parts.
 const MOST_IN_MEMORY: usize = 65_536;
 
-/// One hour of one agent, in microseconds as Postgres counts them.
+/// One hour of an agent, a user or, where rows are of neither, the workspace, in microseconds as Postgres counts them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Bucket {
     pub workspace_id: Uuid16,
-    pub agent_id: Uuid16,
+    pub entity_id: Option<Uuid16>,
     pub hour: i64,
 }
-
-/// Which tables changed: the sum of the numbers that their triggers are given.
-pub type Sources = i32;
 
 #[derive(Default)]
 struct Changes {
@@ -56,8 +54,8 @@ struct Changes {
 struct Columns {
     source: Sources,
     workspace_id: i32,
-    agent_id: i32,
-    times: [Option<i32>; 2],
+    entity_id: Option<i32>,
+    times: [Option<i32>; MOST_TIMES],
 }
 
 thread_local! {
@@ -72,8 +70,8 @@ sql_functions! {
             register_callbacks();
             let event = (*data).tg_event & pg_sys::TRIGGER_EVENT_OPMASK;
             if event == pg_sys::TRIGGER_EVENT_TRUNCATE {
-                let source = source_of((*data).tg_trigger);
-                CHANGES.with_borrow_mut(|changes| changes.everything |= source);
+                let sources = sources_of((*data).tg_trigger);
+                CHANGES.with_borrow_mut(|changes| changes.everything |= sources);
             } else if !CHANGES.with_borrow(|changes| changes.is_off) {
                 let relation = (*data).tg_relation;
                 let columns = columns_of(relation, (*data).tg_trigger);
@@ -98,7 +96,7 @@ sql_functions! {
             register_callbacks();
             let relation = (*data).tg_relation;
             let column = pg_sys::SPI_fnumber((*relation).rd_att, c"workspace_id".as_ptr());
-            let workspace = read_uuid((*data).tg_trigtuple, relation, column);
+            let workspace = read_uuid((*data).tg_trigtuple, relation, column).unwrap_or_default();
             CHANGES.with_borrow_mut(|changes| changes.workspaces.push(workspace));
         }
         pg_sys::Datum::null()
@@ -122,21 +120,11 @@ pub fn unnoticed<T>(action: impl FnOnce() -> T) -> T {
 
 /// # Safety
 /// `trigger` is the trigger that fires.
-unsafe fn argument<'a>(trigger: *const pg_sys::Trigger, index: i16) -> Option<&'a CStr> {
+unsafe fn sources_of(trigger: *const pg_sys::Trigger) -> Sources {
     // SAFETY: a trigger has as many arguments as it says, each a C string.
-    unsafe {
-        (index < (*trigger).tgnargs)
-            .then(|| CStr::from_ptr(*(*trigger).tgargs.offset(isize::from(index))))
-    }
-}
-
-/// # Safety
-/// As `argument`.
-unsafe fn source_of(trigger: *const pg_sys::Trigger) -> Sources {
-    // SAFETY: as required of the caller.
-    let number = unsafe { argument(trigger, 0) };
+    let number = unsafe { ((*trigger).tgnargs > 0).then(|| CStr::from_ptr(*(*trigger).tgargs)) };
     match number.and_then(|number| number.to_str().ok()?.parse().ok()) {
-        Some(source) => source,
+        Some(sources) => sources,
         None => raise_wrong_table(),
     }
 }
@@ -152,21 +140,24 @@ unsafe fn columns_of(relation: pg_sys::Relation, trigger: *const pg_sys::Trigger
         if let Some(columns) = known {
             return columns;
         }
-        let number = |name: &CStr| pg_sys::SPI_fnumber((*relation).rd_att, name.as_ptr());
-        let columns = Columns {
-            source: source_of(trigger),
-            workspace_id: number(c"workspace_id"),
-            agent_id: number(c"agent_id"),
-            times: [1, 2].map(|index| argument(trigger, index).map(number)),
-        };
-        let wrong_time = |time: Option<i32>| time.is_some_and(|number| number <= 0);
-        if columns.workspace_id <= 0
-            || columns.agent_id <= 0
-            || columns.times == [None; 2]
-            || columns.times.into_iter().any(wrong_time)
-        {
+        let bit = sources_of(trigger);
+        let Some(source) = SOURCES.iter().find(|source| source.bit == bit) else {
             raise_wrong_table()
-        }
+        };
+        let number = |name: &str| {
+            let name = CString::new(name).unwrap_or_default();
+            let number = pg_sys::SPI_fnumber((*relation).rd_att, name.as_ptr());
+            if number <= 0 {
+                raise_wrong_table()
+            }
+            number
+        };
+        let columns = Columns {
+            source: bit,
+            workspace_id: number("workspace_id"),
+            entity_id: source.entity.map(Entity::id).map(number),
+            times: std::array::from_fn(|place| source.times.get(place).copied().map(number)),
+        };
         CHANGES.with_borrow_mut(|changes| changes.triggers.insert(oid, columns));
         columns
     }
@@ -175,7 +166,7 @@ unsafe fn columns_of(relation: pg_sys::Relation, trigger: *const pg_sys::Trigger
 fn raise_wrong_table() -> ! {
     raise(
         PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
-        "the table of this trigger lacks workspace_id, agent_id or the time column",
+        "the table of this trigger lacks a column of its source",
         "Drop the trigger: it belongs on the tables that setup() makes.",
     )
 }
@@ -184,7 +175,7 @@ fn raise_wrong_table() -> ! {
 /// as they are.
 ///
 /// # Safety
-/// The rows are tuples of `relation`, and the columns are two of type uuid and some of type timestamptz.
+/// The rows are tuples of `relation`, and the columns have the types uuid and timestamptz.
 unsafe fn note_rows(
     old: Option<pg_sys::HeapTuple>,
     new: Option<pg_sys::HeapTuple>,
@@ -230,16 +221,16 @@ unsafe fn time_of(
 
 /// # Safety
 /// `row` is a tuple of `relation`, and the column one of type uuid.
-unsafe fn read_uuid(row: pg_sys::HeapTuple, relation: pg_sys::Relation, column: i32) -> Uuid16 {
+unsafe fn read_uuid(
+    row: pg_sys::HeapTuple,
+    relation: pg_sys::Relation,
+    column: i32,
+) -> Option<Uuid16> {
     let mut is_null = false;
     // SAFETY: as required of the caller; a uuid is sixteen bytes, stored by reference.
     unsafe {
         let datum = pg_sys::SPI_getbinval(row, (*relation).rd_att, column, &raw mut is_null);
-        if is_null {
-            [0; 16]
-        } else {
-            *datum.cast_mut_ptr::<Uuid16>()
-        }
+        (!is_null).then(|| *datum.cast_mut_ptr::<Uuid16>())
     }
 }
 
@@ -254,8 +245,10 @@ unsafe fn bucket_of(
     // SAFETY: as required of the caller.
     unsafe {
         Bucket {
-            workspace_id: read_uuid(row, relation, columns.workspace_id),
-            agent_id: read_uuid(row, relation, columns.agent_id),
+            workspace_id: read_uuid(row, relation, columns.workspace_id).unwrap_or_default(),
+            entity_id: columns
+                .entity_id
+                .and_then(|column| read_uuid(row, relation, column)),
             hour: super::time::floor(time, HOUR),
         }
     }
@@ -332,7 +325,7 @@ pub fn write_to_log() {
         log.append(&Entry {
             sources: *sources,
             workspace_id: Some(&bucket.workspace_id),
-            agent_id: Some(&bucket.agent_id),
+            entity_id: bucket.entity_id.as_ref(),
             bucket: bucket.hour,
             until: None,
         });
@@ -350,7 +343,7 @@ pub fn write_to_log() {
 struct Entry<'a> {
     sources: Sources,
     workspace_id: Option<&'a Uuid16>,
-    agent_id: Option<&'a Uuid16>,
+    entity_id: Option<&'a Uuid16>,
     bucket: i64,
     until: Option<i64>,
 }
@@ -360,7 +353,7 @@ impl<'a> Entry<'a> {
         Self {
             sources,
             workspace_id,
-            agent_id: None,
+            entity_id: None,
             bucket: MINUS_INFINITY,
             until: Some(INFINITY),
         }
@@ -390,7 +383,7 @@ impl Log {
             let columns = [
                 c"sources",
                 c"workspace_id",
-                c"agent_id",
+                c"entity_id",
                 c"bucket",
                 c"until",
             ]
@@ -419,7 +412,7 @@ impl Log {
                 entry
                     .workspace_id
                     .map(|id| pg_sys::Datum::from(id.as_ptr())),
-                entry.agent_id.map(|id| pg_sys::Datum::from(id.as_ptr())),
+                entry.entity_id.map(|id| pg_sys::Datum::from(id.as_ptr())),
                 Some(pg_sys::Datum::from(entry.bucket)),
                 entry.until.map(pg_sys::Datum::from),
             ];
@@ -464,8 +457,9 @@ fn register_callbacks() {
     unsafe {
         pg_sys::RegisterXactCallback(Some(at_transaction_event), std::ptr::null_mut());
         pg_sys::RegisterSubXactCallback(Some(at_subtransaction_event), std::ptr::null_mut());
-        pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), pg_sys::Datum::null());
     }
+    // Partitions come and go, and may have their columns elsewhere.
+    relcache::listen(|_relation| CHANGES.with_borrow_mut(|changes| changes.triggers.clear()));
 }
 
 #[pg_guard]
@@ -500,10 +494,4 @@ unsafe extern "C-unwind" fn at_subtransaction_event(
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
         CHANGES.with_borrow_mut(|changes| changes.everything |= changes.written_in_subtransaction);
     }
-}
-
-/// Partitions come and go, and may have their columns elsewhere.
-#[pg_guard]
-unsafe extern "C-unwind" fn at_relation_change(_unused: pg_sys::Datum, _relation: pg_sys::Oid) {
-    CHANGES.with_borrow_mut(|changes| changes.triggers.clear());
 }

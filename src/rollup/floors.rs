@@ -4,21 +4,20 @@ use std::cell::RefCell;
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 
-use super::capture::Sources;
-use super::declarations::SOURCES;
+use super::declarations::{SOURCES, Sources};
 use super::owner;
 use super::time::{MINUS_INFINITY, to_microseconds};
 use crate::query::read_rows_kept;
+use crate::relcache;
 use crate::roles::as_role;
 use crate::setup::table_named;
 use crate::sql_functions;
 
 /// A time for each of `SOURCES`.
-pub type Floors = [i64; 5];
+pub type Floors = [i64; SOURCES.len()];
 
-const NOTHING_IS_OLD: Floors = [MINUS_INFINITY; 5];
+const NOTHING_IS_OLD: Floors = [MINUS_INFINITY; SOURCES.len()];
 
 /// Two limits for the rows of a source.
 #[derive(Clone, Copy)]
@@ -33,7 +32,7 @@ pub struct Limits {
 struct Known {
     floors: Option<[Floors; 2]>,
     table: Option<pg_sys::Oid>,
-    callback_registered: bool,
+    listens: bool,
 }
 
 thread_local! {
@@ -103,7 +102,7 @@ fn read() -> [Floors; 2] {
 }
 
 fn look_up() -> [Floors; 2] {
-    register_callback();
+    listen();
     let table = table_named(c"analytics_internal", c"retention");
     if table == pg_sys::Oid::INVALID {
         return [NOTHING_IS_OLD; 2]; // an older schema, while setup() is at work
@@ -121,18 +120,13 @@ fn look_up() -> [Floors; 2] {
     floors
 }
 
-fn register_callback() {
-    if KNOWN.with_borrow_mut(|known| std::mem::replace(&mut known.callback_registered, true)) {
-        return;
-    }
-    // SAFETY: registered once per backend; the function lives as long as the library, which is never unloaded.
-    unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), pg_sys::Datum::null());
+fn listen() {
+    if !KNOWN.with_borrow_mut(|known| std::mem::replace(&mut known.listens, true)) {
+        relcache::listen(at_relation_change);
     }
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn at_relation_change(_unused: pg_sys::Datum, relation: pg_sys::Oid) {
+fn at_relation_change(relation: pg_sys::Oid) {
     KNOWN.with_borrow_mut(|known| {
         if relation == pg_sys::Oid::INVALID || known.table == Some(relation) {
             known.floors = None;

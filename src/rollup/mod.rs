@@ -1,18 +1,20 @@
 //! Rollups: minutes, hours and days, kept exact.
 //!
-//! `capture` notes which hours a transaction changes and writes them to a log before it commits; `partitions` finds what
-//! changes without a trigger. `refresh` takes hours from that log (`work`), computes them anew from raw rows and notes how
-//! it went (`state`). Reads (`read`) take from the rollups what is not in the log, and the rest from raw rows; `agents`
-//! counts what they put together. `declarations` says what the rollups are, `statements` what SQL that means. `floors` and
-//! `retention` let raw rows go while their rollups stay.
+//! `declarations` says what sources and rollups there are, and `statements` what SQL that means. `capture` notes which
+//! hours a transaction changes and writes them to a log before it commits; the triggers that call it are made by
+//! `triggers`. `partitions` finds what changes without a trigger. `refresh` takes hours from that log (`work`), computes
+//! them anew from raw rows and notes how it went (`state`). Reads (`read`) take from the rollups what is not in the log,
+//! and the rest from raw rows; `agents` counts what they put together. `floors` and `retention` let raw rows go while
+//! their rollups stay.
 
 mod agents;
 pub mod capture;
+#[allow(dead_code)] // the build script uses the rest
 mod declarations;
 mod floors;
 pub mod partitions;
 mod procedures;
-mod read;
+pub mod read;
 pub mod refresh;
 pub mod repair;
 pub mod retention;
@@ -20,6 +22,9 @@ mod state;
 mod statements;
 pub mod summaries;
 pub mod time;
+#[cfg(feature = "pg_test")]
+mod trial;
+pub mod triggers;
 mod work;
 
 use pgrx::pg_sys;

@@ -2,19 +2,25 @@
 //! computed from, and what differs in the catalogue counts as changed.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CString;
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use super::declarations::{ALL_SOURCES, RUNS, SOURCES, Source, Sources, sources_of};
 use super::time::{INFINITY, MINUS_INFINITY, from_datum, to_microseconds, to_time};
 use crate::query::{read_one, read_rows_kept};
+use crate::relcache;
 use crate::setup::table_named;
 
 /// One partition, and where its rows lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Partition {
     oid: pg_sys::Oid,
+    /// The table that it is a part of.
+    table: &'static str,
     /// The file: another one after TRUNCATE.
     storage: pg_sys::Oid,
     /// The transaction that attached it: another one after it was detached and attached again.
@@ -26,29 +32,44 @@ struct Partition {
 /// The catalogue's state as this backend last saw it, forgotten with any message about a relation.
 #[derive(Default)]
 struct Known {
-    partitions: Option<Vec<Partition>>,
+    partitions: HashMap<&'static str, Vec<Partition>>,
     system_identifier: Option<i64>,
-    callback_registered: bool,
+    listens: bool,
 }
 
 thread_local! {
     static KNOWN: RefCell<Known> = RefCell::default();
 }
 
-/// The partitions of `agent_runs` as they are now, whatever the snapshot: as a query that begins now sees them.
-fn current() -> Vec<Partition> {
-    let oid = table_named(c"analytics", c"agent_runs");
+/// The tables of some sources that may be partitioned.
+fn tables(sources: Sources) -> Vec<&'static str> {
+    let is_wanted = |source: &&Source| source.is_partitioned && source.bit & sources != 0;
+    let mut tables: Vec<&str> = SOURCES
+        .iter()
+        .filter(is_wanted)
+        .map(|source| source.table)
+        .collect();
+    tables.sort_unstable();
+    tables.dedup();
+    tables
+}
+
+/// The partitions of a table as they are now, whatever the snapshot: as a query that begins now sees them.
+fn current(table: &'static str) -> Vec<Partition> {
+    let oid = CString::new(table).map_or(pg_sys::Oid::INVALID, |name| {
+        table_named(c"analytics", &name)
+    });
     if oid == pg_sys::Oid::INVALID {
         return Vec::new();
     }
-    register_callback();
+    listen();
     // SAFETY: the relation is open and locked while its descriptor is read, and the lock stays, so that no partition
     // goes away before the query that follows.
     unsafe {
         let relation = pg_sys::table_open(oid, pg_sys::AccessShareLock.cast_signed());
         let partitions = KNOWN
-            .with_borrow(|known| known.partitions.clone())
-            .unwrap_or_else(|| look_up(relation));
+            .with_borrow(|known| known.partitions.get(table).cloned())
+            .unwrap_or_else(|| look_up(table, relation));
         pg_sys::table_close(relation, pg_sys::NoLock.cast_signed());
         partitions
     }
@@ -56,7 +77,7 @@ fn current() -> Vec<Partition> {
 
 /// # Safety
 /// `relation` is open.
-unsafe fn look_up(relation: pg_sys::Relation) -> Vec<Partition> {
+unsafe fn look_up(table: &'static str, relation: pg_sys::Relation) -> Vec<Partition> {
     // SAFETY: as required of the caller.
     unsafe {
         #[allow(clippy::cast_possible_wrap)] // ASCII
@@ -64,11 +85,15 @@ unsafe fn look_up(relation: pg_sys::Relation) -> Vec<Partition> {
             (*(*relation).rd_rel).relkind == pg_sys::RELKIND_PARTITIONED_TABLE as std::ffi::c_char;
         let partitions = if is_partitioned {
             let attached = attachments((*relation).rd_id);
-            read(pg_sys::RelationGetPartitionDesc(relation, true), &attached)
+            read(
+                table,
+                pg_sys::RelationGetPartitionDesc(relation, true),
+                &attached,
+            )
         } else {
             Vec::new()
         };
-        KNOWN.with_borrow_mut(|known| known.partitions = Some(partitions.clone()));
+        KNOWN.with_borrow_mut(|known| known.partitions.insert(table, partitions.clone()));
         partitions
     }
 }
@@ -76,6 +101,7 @@ unsafe fn look_up(relation: pg_sys::Relation) -> Vec<Partition> {
 /// # Safety
 /// `descriptor` is that of an open relation, partitioned by range of one timestamptz.
 unsafe fn read(
+    table: &'static str,
     descriptor: pg_sys::PartitionDesc,
     attached: &[(pg_sys::Oid, i64)],
 ) -> Vec<Partition> {
@@ -105,6 +131,7 @@ unsafe fn read(
             let oid = *(*descriptor).oids.add(index.unsigned_abs() as usize);
             let attachment = attached.iter().find(|(partition, _)| *partition == oid);
             Partition {
+                table,
                 oid,
                 storage: storage_of(oid),
                 attached: attachment.map_or(0, |(_, transaction)| *transaction),
@@ -190,22 +217,13 @@ unsafe fn storage_of(relation: pg_sys::Oid) -> pg_sys::Oid {
     }
 }
 
-fn register_callback() {
-    if KNOWN.with_borrow_mut(|known| std::mem::replace(&mut known.callback_registered, true)) {
-        return;
-    }
-    // SAFETY: registered once per backend; the function lives as long as the library, which is never unloaded.
-    unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), pg_sys::Datum::null());
+fn listen() {
+    if !KNOWN.with_borrow_mut(|known| std::mem::replace(&mut known.listens, true)) {
+        relcache::listen(|_relation| KNOWN.with_borrow_mut(|known| known.partitions.clear()));
     }
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn at_relation_change(_unused: pg_sys::Datum, _relation: pg_sys::Oid) {
-    KNOWN.with_borrow_mut(|known| known.partitions = None);
-}
-
-/// The catalogue, beside what the rollups were computed from.
+/// The catalogue, beside what the rollups were computed from; both in the order of their oids.
 pub struct Observed {
     now: Vec<Partition>,
     known: Vec<Partition>,
@@ -213,12 +231,14 @@ pub struct Observed {
     origins: Vec<Partition>,
 }
 
-/// Needs the rights of the tables' owner.
-pub fn observe() -> Observed {
-    let now = current();
-    let (origins, known) = recorded()
+/// The partitions of some sources. Needs the rights of the tables' owner.
+pub fn observe(sources: Sources) -> Observed {
+    let mut now: Vec<Partition> = tables(sources).into_iter().flat_map(current).collect();
+    let (origins, mut known): (Vec<_>, Vec<_>) = recorded(sources)
         .into_iter()
         .partition(|partition| partition.oid == pg_sys::Oid::INVALID);
+    now.sort_unstable_by_key(number);
+    known.sort_unstable_by_key(number);
     Observed {
         now,
         known,
@@ -226,9 +246,14 @@ pub fn observe() -> Observed {
     }
 }
 
+fn number(partition: &Partition) -> u32 {
+    partition.oid.to_u32()
+}
+
 impl Observed {
-    /// Ranges of time whose partition is another one, or has lost or got rows in a way that fires no trigger.
-    pub fn changed(&self) -> Vec<(i64, i64)> {
+    /// Sources, and ranges of their time whose partition is another one, or has lost or got rows in a way that fires no
+    /// trigger.
+    pub fn changed(&self) -> Vec<(Sources, i64, i64)> {
         let differing = self.differing();
         // A restored database has other partitions throughout, and rollups that were restored with their rows.
         // Reads come by here: which database this is, is asked only where it matters.
@@ -243,11 +268,15 @@ impl Observed {
         self.differing().is_empty() && self.is_of_this_database()
     }
 
-    fn differing(&self) -> Vec<(i64, i64)> {
-        let gone = self.known.iter().filter(|each| !self.now.contains(each));
-        let new = self.now.iter().filter(|each| !self.known.contains(each));
+    fn differing(&self) -> Vec<(Sources, i64, i64)> {
+        let has = |all: &[Partition], each: &Partition| {
+            let place = all.binary_search_by_key(&number(each), number);
+            place.is_ok_and(|place| all.get(place) == Some(each))
+        };
+        let gone = self.known.iter().filter(|each| !has(&self.now, each));
+        let new = self.now.iter().filter(|each| !has(&self.known, each));
         gone.chain(new)
-            .map(|partition| (partition.lower, partition.upper))
+            .map(|each| (sources_of(each.table), each.lower, each.upper))
             .collect()
     }
 
@@ -256,22 +285,33 @@ impl Observed {
     }
 }
 
-fn recorded() -> Vec<Partition> {
-    let sql = "SELECT p.partition, p.storage, p.attached, p.lower, p.upper FROM analytics_internal.rollup_partitions AS p";
-    let rows = read_rows_kept(
-        sql,
-        || sql.to_owned(),
-        &[],
-        |row| {
-            Some(Partition {
-                oid: oid(row.get(1)?),
-                storage: oid(row.get(2)?),
-                attached: row.get(3)?,
-                lower: to_microseconds(row.get(4)?),
-                upper: to_microseconds(row.get(5)?),
-            })
-        },
-    );
+/// The partitions of some sources that the rollups were computed from, and the row that says which database that was.
+fn recorded(sources: Sources) -> Vec<Partition> {
+    let tables = tables(sources);
+    if tables.is_empty() {
+        return Vec::new();
+    }
+    let names = tables.join("', '");
+    let sql = || {
+        format!(
+            "SELECT p.partition, p.storage, p.attached, p.lower, p.upper, p.table_name \
+             FROM analytics_internal.rollup_partitions AS p WHERE p.table_name IN ('{names}') OR p.partition = 0"
+        )
+    };
+    let rows = read_rows_kept(&format!("partitions of {names}"), sql, &[], |row| {
+        let name: String = row.get(6)?;
+        Some(Partition {
+            table: SOURCES
+                .iter()
+                .map(|source| source.table)
+                .find(|table| *table == name)?,
+            oid: oid(row.get(1)?),
+            storage: oid(row.get(2)?),
+            attached: row.get(3)?,
+            lower: to_microseconds(row.get(4)?),
+            upper: to_microseconds(row.get(5)?),
+        })
+    });
     rows.into_iter().flatten().collect()
 }
 
@@ -282,6 +322,7 @@ fn oid(number: i64) -> pg_sys::Oid {
 /// Says which database the partitions are of: one that was restored, or upgraded by `pg_upgrade`, differs.
 fn this_database() -> Partition {
     Partition {
+        table: RUNS.table,
         oid: pg_sys::Oid::INVALID,
         storage: table_named(c"analytics", c"agent_runs"),
         attached: system_identifier(),
@@ -301,6 +342,38 @@ fn system_identifier() -> i64 {
     found
 }
 
+/// What `rollup_partitions` should hold.
+fn expected() -> impl Iterator<Item = Partition> {
+    let partitions = tables(ALL_SOURCES).into_iter().flat_map(current);
+    partitions.chain(std::iter::once_with(this_database))
+}
+
+#[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
+#[allow(clippy::type_complexity)] // the shape is the SQL signature
+fn source_partitions() -> TableIterator<
+    'static,
+    (
+        name!(partition, i64),
+        name!(storage, i64),
+        name!(attached, i64),
+        name!(lower, TimestampWithTimeZone),
+        name!(upper, TimestampWithTimeZone),
+        name!(table_name, &'static str),
+    ),
+> {
+    TableIterator::new(expected().map(|partition| {
+        (
+            i64::from(partition.oid.to_u32()),
+            i64::from(partition.storage.to_u32()),
+            partition.attached,
+            to_time(partition.lower),
+            to_time(partition.upper),
+            partition.table,
+        )
+    }))
+}
+
+/// The same as the migration asks for it that made the table, when there was one partitioned source.
 #[pg_extern(schema = "analytics_internal", stable, parallel_restricted)]
 fn run_partitions() -> TableIterator<
     'static,
@@ -312,9 +385,8 @@ fn run_partitions() -> TableIterator<
         name!(upper, TimestampWithTimeZone),
     ),
 > {
-    let mut partitions = current();
-    partitions.push(this_database());
-    TableIterator::new(partitions.into_iter().map(|partition| {
+    let of_runs = expected().filter(|partition| partition.table == RUNS.table);
+    TableIterator::new(of_runs.map(|partition| {
         (
             i64::from(partition.oid.to_u32()),
             i64::from(partition.storage.to_u32()),

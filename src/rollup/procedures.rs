@@ -114,7 +114,7 @@ fn budget(call: Call) -> Duration {
     let days =
         i64::from(interval.days()).saturating_add(i64::from(interval.months()).saturating_mul(30));
     let microseconds = days
-        .saturating_mul(super::time::DAY)
+        .saturating_mul(super::declarations::DAY)
         .saturating_add(interval.micros());
     let Ok(microseconds) = u64::try_from(microseconds) else {
         raise(

@@ -8,16 +8,13 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::capture::with_pending;
-use super::declarations::{
-    AGENT_MODEL_USAGE, AGENT_PERFORMANCE, ERROR_SUMMARY, EXECUTION_METRICS, MINUTES_KEPT, RUNS,
-    Rollup, USER_USAGE,
-};
+use super::declarations::{DAY, HOUR, MINUTES_KEPT, ROLLUPS, Rollup};
 use super::floors;
 use super::owner;
 use super::partitions::observe;
 use super::statements::{Shape, Wanted};
 use super::time::{
-    DAY, HOUR, INFINITY, MINUS_INFINITY, ceiling, floor, statement_start, to_microseconds, to_time,
+    INFINITY, MINUS_INFINITY, ceiling, floor, statement_start, to_microseconds, to_time,
 };
 use crate::errors::raise;
 use crate::fmgr::Call;
@@ -27,40 +24,41 @@ use crate::sql_functions;
 use crate::workspaces::require_workspace;
 
 sql_functions! {
-    fn agent_performance_buckets(call) {
-        answer(call, &AGENT_PERFORMANCE)
+    /// All functions that read a rollup: each is called `NAME_buckets`.
+    fn read_rollup(call) {
+        answer(call, rollup_of(call))
     }
+}
 
-    fn execution_metrics_buckets(call) {
-        answer(call, &EXECUTION_METRICS)
-    }
-
-    fn agent_model_usage_buckets(call) {
-        answer(call, &AGENT_MODEL_USAGE)
-    }
-
-    fn user_usage_buckets(call) {
-        answer(call, &USER_USAGE)
-    }
-
-    fn error_summary_buckets(call) {
-        answer(call, &ERROR_SUMMARY)
-    }
+fn rollup_of(call: Call) -> &'static Rollup {
+    let function = call.function_name();
+    let name = function
+        .as_deref()
+        .and_then(|name| name.strip_suffix("_buckets"));
+    let rollup = ROLLUPS.iter().find(|rollup| name == Some(rollup.name));
+    rollup.unwrap_or_else(|| {
+        raise(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION,
+            format!(
+                "function {} reads no rollup: there is none of that name",
+                function.as_deref().unwrap_or_default()
+            ),
+            "Drop the function, or give it back the name that it had.",
+        )
+    })
 }
 
 struct Question<'a> {
     rollup: &'a Rollup,
     workspace_id: pgrx::Uuid,
-    agent_id: Option<pgrx::Uuid>,
+    entity_id: Option<pgrx::Uuid>,
     from: i64,
     to: i64,
     step: Option<Interval>,
     /// Of the step, in microseconds.
     width: Option<i64>,
     wanted: Wanted,
-    by_agent: bool,
-    /// Whether there is a column for the number of agents, which version 0.1.0 had not.
-    tells_agents: bool,
+    by_entity: bool,
 }
 
 impl Question<'_> {
@@ -82,7 +80,7 @@ impl Question<'_> {
 /// What of a question cannot be answered from clean rollups.
 #[derive(Default)]
 struct Changed {
-    /// An agent, none in rollups of the whole workspace, and the start of an hour.
+    /// An agent or user, none in rollups of the whole workspace, and the start of an hour.
     hours: HashSet<(Option<[u8; 16]>, i64)>,
     ranges: Vec<(i64, i64)>,
     /// The rollups are those of a workspace that was deleted, and whose id another one has now.
@@ -97,7 +95,7 @@ fn answer(call: Call, rollup: &Rollup) -> pg_sys::Datum {
     let floors = floors::floors();
     let has_changes = !changed.hours.is_empty() || !changed.ranges.is_empty();
     let shape = Shape {
-        one_agent: question.agent_id.is_some(),
+        one_entity: question.entity_id.is_some(),
         keys: !changed.hours.is_empty(),
         ranges: !changed.ranges.is_empty(),
         holes: changed
@@ -108,11 +106,10 @@ fn answer(call: Call, rollup: &Rollup) -> pg_sys::Datum {
             && !changed.is_another
             && floors.iter().any(|floor| *floor != MINUS_INFINITY),
         fine: question.by_minutes(),
-        by_agent: question.by_agent,
-        tells_agents: question.tells_agents,
+        by_entity: question.by_entity,
         wanted: question.wanted,
         direct: question.width.filter(|width| {
-            question.by_agent && rollup.levels().any(|level| level.width == *width)
+            question.by_entity && rollup.levels().any(|level| level.width == *width)
         }),
     };
     let days = if question.by_days() {
@@ -121,27 +118,27 @@ fn answer(call: Call, rollup: &Rollup) -> pg_sys::Datum {
         (window.1, window.1)
     };
     let times = |times: &mut dyn Iterator<Item = i64>| times.map(to_time).collect::<Vec<_>>();
-    let agents: Vec<Option<pgrx::Uuid>> = changed
+    let entities: Vec<Option<pgrx::Uuid>> = changed
         .hours
         .iter()
-        .map(|(agent, _)| agent.map(pgrx::Uuid::from_bytes))
+        .map(|(entity, _)| entity.map(pgrx::Uuid::from_bytes))
         .collect();
     let arguments: [DatumWithOid; 12] = [
         question.workspace_id.into(),
-        question.agent_id.into(),
+        question.entity_id.into(),
         to_time(window.0).into(),
         to_time(window.1).into(),
         to_time(days.0).into(),
         to_time(days.1).into(),
         question.step.into(),
-        agents.into(),
+        entities.into(),
         times(&mut changed.hours.iter().map(|(_, hour)| *hour)).into(),
         times(&mut changed.ranges.iter().map(|(lower, _)| *lower)).into(),
         times(&mut changed.ranges.iter().map(|(_, upper)| *upper)).into(),
         times(&mut floors.into_iter()).into(),
     ];
     let name = format!("{} {shape:?}", rollup.name);
-    // SAFETY: the declaration in sql/rollup.sql has the columns of the rollup in their order.
+    // SAFETY: the SQL of the function comes from the declaration of the rollup, and has its columns in their order.
     read_rows_kept(
         &name,
         || rollup.read(shape),
@@ -167,9 +164,13 @@ fn question(call: Call, rollup: &Rollup) -> Question<'_> {
     let Some(workspace_id) = workspace_id else {
         unreachable!("a workspace that is NULL was refused")
     };
-    // Rollups of the whole workspace take no agent.
-    let first_time = if rollup.per_agent { 2 } else { 1 };
-    let agent_id = if rollup.per_agent { call.uuid(1) } else { None };
+    // Rollups of the whole workspace take neither agent nor user.
+    let has_entity = rollup.entity.is_some();
+    let (first_time, entity_id) = if has_entity {
+        (2, call.uuid(1))
+    } else {
+        (1, None)
+    };
     let time = |index, name| match call.datum(index) {
         Some(datum) => super::time::from_datum(datum),
         None => raise(
@@ -197,14 +198,13 @@ fn question(call: Call, rollup: &Rollup) -> Question<'_> {
     Question {
         rollup,
         workspace_id,
-        agent_id,
+        entity_id,
         from: time(first_time, "from_time"),
         to: time(first_time + 1, "to_time"),
         step,
         width: width.flatten(),
         wanted: wanted(call, first_time + 3, rollup),
-        by_agent: !rollup.per_agent || call.bool(first_time + 4).unwrap_or(true),
-        tells_agents: rollup.per_agent && call.count() > first_time + 4,
+        by_entity: !has_entity || call.bool(first_time + 4).unwrap_or(true),
     }
 }
 
@@ -289,19 +289,19 @@ fn changed(question: &Question) -> Changed {
     let mut changed = Changed::default();
     let sources = question.rollup.sources();
     let day = |range: (i64, i64)| (floor(range.0, DAY), ceiling(range.1, DAY));
-    let agent_of = |agent: [u8; 16]| question.rollup.per_agent.then_some(agent);
+    let in_key = |entity: Option<[u8; 16]>| entity.filter(|_| question.rollup.entity.is_some());
     with_pending(|buckets, everything, deleted| {
         let workspace = question.workspace_id.as_bytes();
         changed.is_another = deleted.contains(workspace);
-        let wanted = question.agent_id.as_ref().map(pgrx::Uuid::as_bytes);
+        let wanted = question.entity_id.map(|id| *id.as_bytes());
         for (bucket, changed_sources) in buckets {
             if changed_sources & sources != 0
                 && bucket.workspace_id == *workspace
-                && wanted.is_none_or(|agent| bucket.agent_id == *agent)
+                && (wanted.is_none() || bucket.entity_id == wanted)
             {
                 changed
                     .hours
-                    .insert((agent_of(bucket.agent_id), bucket.hour));
+                    .insert((in_key(bucket.entity_id), bucket.hour));
             }
         }
         if everything & sources != 0 || changed.is_another {
@@ -309,10 +309,8 @@ fn changed(question: &Question) -> Changed {
         }
     });
     let logged = as_role(owner(), || {
-        if sources & RUNS.bit != 0 {
-            changed
-                .ranges
-                .extend(observe().changed().into_iter().map(day));
+        for (_, lower, upper) in observe(sources).changed() {
+            changed.ranges.push(day((lower, upper)));
         }
         read_logged(question, sources)
     });
@@ -323,9 +321,7 @@ fn changed(question: &Question) -> Changed {
                 changed.is_another |= entry.of_workspace;
             }
             None => {
-                changed
-                    .hours
-                    .insert((entry.agent.and_then(agent_of), entry.bucket));
+                changed.hours.insert((in_key(entry.entity), entry.bucket));
             }
         }
     }
@@ -333,7 +329,7 @@ fn changed(question: &Question) -> Changed {
 }
 
 struct Logged {
-    agent: Option<[u8; 16]>,
+    entity: Option<[u8; 16]>,
     bucket: i64,
     until: Option<i64>,
     of_workspace: bool,
@@ -341,8 +337,8 @@ struct Logged {
 
 fn read_logged(question: &Question, sources: i32) -> Vec<Logged> {
     let sql = || {
-        "SELECT DISTINCT c.agent_id, c.bucket, c.until, true FROM analytics_internal.rollup_changes AS c
-         WHERE c.workspace_id = $1 AND c.sources & $3 <> 0 AND ($2 IS NULL OR c.agent_id = $2 OR c.agent_id IS NULL)
+        "SELECT DISTINCT c.entity_id, c.bucket, c.until, true FROM analytics_internal.rollup_changes AS c
+         WHERE c.workspace_id = $1 AND c.sources & $3 <> 0 AND ($2 IS NULL OR c.entity_id = $2 OR c.entity_id IS NULL)
            AND (c.rollup IS NULL OR c.rollup = $4) AND c.bucket < $6 AND (c.bucket >= $5 OR c.until > $5)
          UNION ALL
          SELECT NULL, c.bucket, c.until, false FROM analytics_internal.rollup_changes AS c
@@ -353,7 +349,7 @@ fn read_logged(question: &Question, sources: i32) -> Vec<Logged> {
     let from = floor(question.from, DAY);
     let arguments: [DatumWithOid; 6] = [
         question.workspace_id.into(),
-        question.agent_id.into(),
+        question.entity_id.into(),
         sources.into(),
         question.rollup.name.into(),
         to_time(from).into(),
@@ -361,7 +357,7 @@ fn read_logged(question: &Question, sources: i32) -> Vec<Logged> {
     ];
     let rows = read_rows_kept("rollup_changes", sql, &arguments, |row| {
         Some(Logged {
-            agent: row.get::<pgrx::Uuid>(1).map(|agent| *agent.as_bytes()),
+            entity: row.get::<pgrx::Uuid>(1).map(|id| *id.as_bytes()),
             bucket: to_microseconds(row.get::<TimestampWithTimeZone>(2)?),
             until: row.get::<TimestampWithTimeZone>(3).map(to_microseconds),
             of_workspace: row.get::<bool>(4)?,

@@ -10,11 +10,11 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::capture::write_to_log;
-use super::declarations::{MINUTES_KEPT, MINUTES_SLACK, ROLLUPS, Rollup};
+use super::declarations::{HOUR, MINUTES_KEPT, MINUTES_SLACK, ROLLUPS, Rollup};
 use super::floors::{Floors, floors};
 use super::owner;
 use super::state::{Outcome, Stragglers, attempts, failed, succeeded, write_log};
-use super::time::{HOUR, floor, statement_start, to_time};
+use super::time::{floor, statement_start, to_time};
 use super::work::{Work, log_changed_partitions, put_back, take};
 use crate::errors::raise;
 use crate::query::{change_kept, change_one_kept, change_rows_named};

@@ -48,7 +48,7 @@ fn verify_rollups(
     (
         name!(object, String),
         name!(workspace_id, Option<pgrx::Uuid>),
-        name!(agent_id, Option<pgrx::Uuid>),
+        name!(entity_id, Option<pgrx::Uuid>),
         name!(bucket, Option<TimestampWithTimeZone>),
         name!(expected, Option<JsonB>),
         name!(stored, Option<JsonB>),
@@ -100,7 +100,7 @@ type Sample = (
     Vec<TimestampWithTimeZone>,
 );
 
-/// Some hours of agents that a rollup or its raw rows have, and that nothing has changed since the last refresh.
+/// Some hours of agents or users that a rollup or its raw rows have, and that nothing has changed since the last refresh.
 fn sampled(rollup: &Rollup, sample: i32) -> Sample {
     let mut found: Sample = Default::default();
     change_rows(&rollup.sample(), &[sample.into()], |row| {

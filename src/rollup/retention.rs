@@ -6,22 +6,28 @@ use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
 use super::capture::unnoticed;
+use super::declarations::SOURCES;
 use crate::errors::raise;
 use crate::roles::with_setting;
 
-/// Which rows are older than $1.
-fn condition(table: &str) -> &'static str {
-    match table {
-        "agent_runs" | "refresh_log" => "r.started_at < $1",
-        "agent_errors" => "r.occurred_at < $1",
-        "agent_user_feedback" => "r.created_at < $1",
-        "execution_queue" => "r.queued_at < $1 AND coalesce(r.started_at, r.completed_at) < $1",
-        _ => raise(
+/// Which rows are older than $1, by all of their times.
+fn condition(table: &str) -> String {
+    if table == "refresh_log" {
+        return "r.started_at < $1".to_owned();
+    }
+    let times: Vec<String> = SOURCES
+        .iter()
+        .filter(|source| source.table == table)
+        .map(|source| format!("{} < $1", source.time()))
+        .collect();
+    if times.is_empty() {
+        raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             format!("table \"{table}\" is not allowed: it has no retention"),
             "Call analytics.cleanup_old_data() instead.",
-        ),
+        )
     }
+    times.join(" AND ")
 }
 
 /// With `session_replication_role`, as `partitions::move_rows` does it; the caller's rights on the table decide.

@@ -4,10 +4,6 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-pub const MINUTE: i64 = 60_000_000;
-pub const HOUR: i64 = 60 * MINUTE;
-pub const DAY: i64 = 24 * HOUR;
-
 pub const MINUS_INFINITY: i64 = i64::MIN;
 pub const INFINITY: i64 = i64::MAX;
 

@@ -3,14 +3,11 @@
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::prelude::*;
 
-use super::capture::Sources;
-use super::declarations::{Level, MINUTES_KEPT, ROLLUPS, RUNS, Rollup};
+use super::declarations::{ALL_SOURCES, DAY, HOUR, Level, MINUTES_KEPT, ROLLUPS, Rollup, Sources};
 use super::floors::Floors;
 use super::partitions::observe;
 use super::statements::days_of;
-use super::time::{
-    DAY, HOUR, MINUS_INFINITY, ceiling, floor, statement_start, to_microseconds, to_time,
-};
+use super::time::{MINUS_INFINITY, ceiling, floor, statement_start, to_microseconds, to_time};
 use crate::query::{
     change, change_kept, change_one_kept, change_rows, change_rows_kept, change_rows_named,
 };
@@ -34,10 +31,10 @@ pub enum Work {
     Gone(pgrx::Uuid),
 }
 
-/// Hours of agents, and in which sources they have changed.
+/// Hours of agents and users, and in which sources they have changed.
 pub struct Keys {
     workspaces: Vec<pgrx::Uuid>,
-    agents: Vec<pgrx::Uuid>,
+    entities: Vec<Option<pgrx::Uuid>>,
     hours: Vec<TimestampWithTimeZone>,
     sources: Vec<i32>,
 }
@@ -60,26 +57,27 @@ pub struct Counts {
 /// Partitions that came, went or were emptied: their range goes to the log, and the catalogue's state is noted, so
 /// that whatever happens to them meanwhile is found by the next refresh.
 pub fn log_changed_partitions() {
-    let observed = observe();
+    let observed = observe(ALL_SOURCES);
     if observed.is_recorded() {
         return;
     }
     change(
         "WITH now AS MATERIALIZED (
-             SELECT p.* FROM analytics_internal.run_partitions() AS p
+             SELECT p.* FROM analytics_internal.source_partitions() AS p
          ), gone AS (
              DELETE FROM analytics_internal.rollup_partitions AS p
              WHERE NOT EXISTS (SELECT FROM now AS n WHERE n.partition = p.partition)
          )
-         INSERT INTO analytics_internal.rollup_partitions (partition, storage, attached, lower, upper)
-         SELECT n.partition, n.storage, n.attached, n.lower, n.upper FROM now AS n
+         INSERT INTO analytics_internal.rollup_partitions (partition, storage, attached, lower, upper, table_name)
+         SELECT n.partition, n.storage, n.attached, n.lower, n.upper, n.table_name FROM now AS n
          ON CONFLICT (partition) DO UPDATE
-         SET storage = excluded.storage, attached = excluded.attached, lower = excluded.lower, upper = excluded.upper",
+         SET storage = excluded.storage, attached = excluded.attached, lower = excluded.lower, upper = excluded.upper,
+             table_name = excluded.table_name",
         &[],
     );
-    for (lower, upper) in observed.changed() {
+    for (sources, lower, upper) in observed.changed() {
         let range = Range {
-            sources: RUNS.bit,
+            sources,
             lower,
             upper,
         };
@@ -139,7 +137,7 @@ fn gather_days() -> i64 {
     let gathered = change_one_kept(
         "WITH days AS MATERIALIZED (
              SELECT pg_catalog.date_bin(interval '24 hours', c.bucket, 'epoch') AS day, pg_catalog.bit_or(c.sources) AS sources,
-                    count(DISTINCT pg_catalog.hash_record_extended((c.workspace_id, c.agent_id, c.bucket), 0)) AS hours
+                    count(DISTINCT pg_catalog.hash_record_extended((c.workspace_id, c.entity_id, c.bucket), 0)) AS hours
              FROM analytics_internal.rollup_changes AS c WHERE c.until IS NULL AND c.rollup IS NULL
              GROUP BY 1
          ), whole AS MATERIALIZED (
@@ -212,17 +210,17 @@ fn take_keys(only: Option<&str>, max_buckets: i32) -> Option<Keys> {
                    SELECT c.ctid AS place, c.* FROM analytics_internal.rollup_changes AS c
                    WHERE c.until IS NULL AND c.rollup IS NOT DISTINCT FROM $3 LIMIT $1
                ), numbered AS MATERIALIZED (
-                   SELECT h.*, pg_catalog.dense_rank() OVER (ORDER BY h.workspace_id, h.agent_id, h.bucket) AS number
+                   SELECT h.*, pg_catalog.dense_rank() OVER (ORDER BY h.workspace_id, h.entity_id, h.bucket) AS number
                    FROM head AS h
                ), removed AS (
                    DELETE FROM analytics_internal.rollup_changes
                    WHERE ctid = ANY (ARRAY(SELECT n.place FROM numbered AS n WHERE n.number <= $2))
                ), taken AS (
-                   SELECT n.workspace_id, n.agent_id, n.bucket, pg_catalog.bit_or(n.sources) AS sources
+                   SELECT n.workspace_id, n.entity_id, n.bucket, pg_catalog.bit_or(n.sources) AS sources
                    FROM numbered AS n WHERE n.number <= $2
-                   GROUP BY n.workspace_id, n.agent_id, n.bucket
+                   GROUP BY n.workspace_id, n.entity_id, n.bucket
                )
-               SELECT pg_catalog.array_agg(t.workspace_id), pg_catalog.array_agg(t.agent_id),
+               SELECT pg_catalog.array_agg(t.workspace_id), pg_catalog.array_agg(t.entity_id),
                       pg_catalog.array_agg(t.bucket), pg_catalog.array_agg(t.sources)
                FROM taken AS t";
     let most = i64::from(max_buckets);
@@ -230,7 +228,7 @@ fn take_keys(only: Option<&str>, max_buckets: i32) -> Option<Keys> {
     let taken = change_rows_kept(sql, &arguments, |row| {
         Some(Keys {
             workspaces: row.get(1)?,
-            agents: row.get(2)?,
+            entities: row.get(2)?,
             hours: row.get(3)?,
             sources: row.get(4)?,
         })
@@ -242,16 +240,16 @@ fn take_keys(only: Option<&str>, max_buckets: i32) -> Option<Keys> {
 pub fn put_back(rollup: &Rollup, work: &Work) {
     match work {
         Work::Keys(keys) => {
-            let [workspaces, agents, hours, sources] = keys.arguments();
+            let [workspaces, entities, hours, sources] = keys.arguments();
             change_kept(
-                "INSERT INTO analytics_internal.rollup_changes (sources, workspace_id, agent_id, bucket, rollup)
-                 SELECT k.sources, k.workspace_id, k.agent_id, k.bucket, $5
+                "INSERT INTO analytics_internal.rollup_changes (sources, workspace_id, entity_id, bucket, rollup)
+                 SELECT k.sources, k.workspace_id, k.entity_id, k.bucket, $5
                  FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::integer[])
-                      AS k (workspace_id, agent_id, bucket, sources)
+                      AS k (workspace_id, entity_id, bucket, sources)
                  WHERE k.sources & $6 <> 0",
                 &[
                     workspaces,
-                    agents,
+                    entities,
                     hours,
                     sources,
                     rollup.name.into(),
@@ -277,7 +275,7 @@ impl Keys {
     fn arguments<'a>(&self) -> [DatumWithOid<'a>; 4] {
         [
             self.workspaces.clone().into(),
-            self.agents.clone().into(),
+            self.entities.clone().into(),
             self.hours.clone().into(),
             self.sources.clone().into(),
         ]
@@ -316,13 +314,13 @@ impl Work {
         let counts = match self {
             // Looked up by index, however many they are: one plan fits all.
             Self::Keys(keys) => {
-                let [workspaces, agents, hours, sources] = keys.arguments();
+                let [workspaces, entities, hours, sources] = keys.arguments();
                 change_rows_named(
                     &format!("refresh {} {has_floors}", level.table),
                     || rollup.refresh_keys(level, has_floors),
                     &[
                         workspaces,
-                        agents,
+                        entities,
                         hours,
                         sources,
                         floors.into(),

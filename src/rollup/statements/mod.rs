@@ -10,19 +10,19 @@ mod verify;
 
 pub use read::{Shape, Wanted};
 
-use super::capture::Sources;
-use super::declarations::{Column, Level, Merge, Part, Rollup, SOURCES, Source};
-use super::time::{DAY, HOUR, MINUTE};
+use super::declarations::{
+    Column, DAY, Entity, HOUR, MINUTE, Merge, Part, Rollup, SOURCES, Source, Sources,
+};
 
 /// Which buckets a statement is about.
-enum Scope {
+enum Scope<'a> {
     /// Those of the table `keys`, row by row: look-ups in an index, whose cost follows what changed.
     Keys,
-    /// A range of time: `lower`, `upper`, and a condition on the workspace and the agent of the row `r`.
+    /// A range of time: `lower`, `upper`, and a condition on the workspace and the entity of the row `r`.
     Range {
         lower: &'static str,
         upper: &'static str,
-        of_row: &'static str,
+        of_row: &'a str,
     },
 }
 
@@ -67,29 +67,14 @@ fn floor_of(source: &Source, floors: &str) -> String {
 }
 
 impl Rollup {
-    /// The tables that it is computed from.
-    pub fn sources(&self) -> Sources {
-        self.parts.iter().fold(0, |all, part| all | part.source.bit)
-    }
-
-    /// Its tables, those first that others are computed from.
-    pub fn levels(&self) -> impl Iterator<Item = Level> {
-        self.minutes.into_iter().chain([self.base]).chain(self.days)
-    }
-
-    fn columns(&self) -> impl Iterator<Item = &'static Column> {
-        self.parts.iter().flat_map(|part| part.columns)
-    }
-
     fn each_column(&self, shape: impl Fn(&Column) -> String) -> String {
         self.columns().map(shape).collect::<Vec<_>>().join(", ")
     }
 
     /// The key but for workspace and bucket.
     fn key_names(&self) -> impl Iterator<Item = &'static str> {
-        let agent = self.per_agent.then_some("agent_id");
         let dimensions = self.dimensions.iter().map(|dimension| dimension.name);
-        agent.into_iter().chain(dimensions)
+        self.entity.map(Entity::id).into_iter().chain(dimensions)
     }
 
     /// The same, each column with a prefix, and a comma behind it.
@@ -102,12 +87,12 @@ impl Rollup {
 
     /// The same, computed from the raw row `r`.
     fn raw_key(&self) -> String {
-        let agent = self.per_agent.then(|| "r.agent_id, ".to_owned());
+        let entity = self.entity.map(|entity| format!("r.{}, ", entity.id()));
         let dimensions = self
             .dimensions
             .iter()
             .map(|dimension| format!("{} AS {}, ", dimension.raw, dimension.name));
-        agent.into_iter().chain(dimensions).collect()
+        entity.into_iter().chain(dimensions).collect()
     }
 
     /// Raw rows are grouped by this first, so that the most of a minute can be told.
@@ -130,29 +115,34 @@ impl Rollup {
         selects.join(" UNION ALL ")
     }
 
-    /// `AND` and a condition that two rows are of the same agent, where the agent is part of the key.
-    fn same_agent(&self, left: &str, right: &str) -> String {
-        if self.per_agent {
-            format!("AND {left}.agent_id = {right}.agent_id ")
-        } else {
-            String::new()
-        }
+    /// Whether two rows are of the same entity, with `AND` before it; nothing where the key has none.
+    fn same_entity(&self, left: &str, right: &str) -> String {
+        self.entity.map_or_else(String::new, |entity| {
+            format!("AND {left}.{id} = {right}.{id} ", id = entity.id())
+        })
+    }
+
+    /// The entity of the row `k` of changed buckets, as it is called in the key, and a comma.
+    fn changed_entity(&self) -> String {
+        self.entity.map_or_else(String::new, |entity| {
+            format!("k.entity_id AS {}, ", entity.id())
+        })
     }
 
     /// Whether a row lies within the bucket `k`, in a form that an index serves.
     fn within_key(&self, row: &str, time: &str, key_width: i64) -> String {
         format!(
             "{row}.workspace_id = k.workspace_id {}AND {time} >= k.bucket AND {time} < k.bucket + {}",
-            self.same_agent(row, "k"),
+            self.same_entity(row, "k"),
             width(key_width)
         )
     }
 
     fn raw_rows(&self, part: &Part, scope: &Scope, floors: Option<&str>) -> String {
-        let (table, time) = (part.source.table, part.source.time);
+        let (table, time) = (part.source.table, part.source.time());
         let columns = self.columns_of(part, |column| format!("{} AS {}", column.raw, column.name));
         let mut condition = match scope {
-            Scope::Keys => self.within_key("r", time, self.base.width),
+            Scope::Keys => self.within_key("r", &time, self.base.width),
             Scope::Range {
                 lower,
                 upper,
@@ -168,7 +158,7 @@ impl Rollup {
         if let Some(counted) = self.condition {
             condition = format!("{condition} AND {counted}");
         }
-        let (key, bucket) = (self.raw_key(), start_of(time, self.grain()));
+        let (key, bucket) = (self.raw_key(), start_of(&time, self.grain()));
         let grouped = self.group_by(1);
         format!(
             "SELECT r.workspace_id, {key}{bucket} AS bucket, {columns} FROM analytics.{table} AS r \
@@ -184,7 +174,7 @@ impl Rollup {
         let condition = match scope {
             Scope::Keys => format!(
                 "r.workspace_id = k.workspace_id {}AND r.bucket = k.bucket AND k.bucket < {floor}",
-                self.same_agent("r", "k")
+                self.same_entity("r", "k")
             ),
             Scope::Range {
                 lower,
@@ -218,7 +208,7 @@ impl Rollup {
 
     /// Positions of the first columns of a select: workspace, key, and `more`.
     fn group_by(&self, more: usize) -> String {
-        let count = 1 + usize::from(self.per_agent) + self.dimensions.len() + more;
+        let count = 1 + usize::from(self.entity.is_some()) + self.dimensions.len() + more;
         (1..=count)
             .map(|place| place.to_string())
             .collect::<Vec<_>>()
@@ -251,8 +241,8 @@ impl Rollup {
 pub fn days_of(sources: Sources, rollups: &[&Rollup]) -> String {
     let mut selects = Vec::new();
     for source in SOURCES.iter().filter(|source| source.bit & sources != 0) {
-        let (table, time) = (source.table, source.time);
-        let day = start_of(time, DAY);
+        let (table, time) = (source.table, source.time());
+        let day = start_of(&time, DAY);
         selects.push(format!(
             "SELECT {day} AS day FROM analytics.{table} AS r WHERE {time} >= $1 AND {time} < $2"
         ));

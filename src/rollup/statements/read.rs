@@ -1,7 +1,6 @@
 //! Reading a rollup together with what has changed since.
 
-use super::super::declarations::{Column, Level, Rollup};
-use super::super::time::DAY;
+use super::super::declarations::{Column, DAY, Entity, Level, Rollup};
 use super::{Scope, merged, start_of};
 
 /// Which columns a read gives, a bit each in their order; the others are NULL, and nothing is spent on them.
@@ -26,7 +25,7 @@ impl Wanted {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(clippy::struct_excessive_bools)] // independent of each other
 pub struct Shape {
-    pub one_agent: bool,
+    pub one_entity: bool,
     /// Buckets have changed.
     pub keys: bool,
     /// Ranges have changed, or the window is not one of whole buckets.
@@ -37,31 +36,19 @@ pub struct Shape {
     pub floors: bool,
     /// By the minute.
     pub fine: bool,
-    /// A row for each agent, where agents are part of the key, and not one for all.
-    pub by_agent: bool,
-    /// With a column for the number of agents.
-    pub tells_agents: bool,
+    /// A row for each entity, where one is part of the key, and not one for all.
+    pub by_entity: bool,
     pub wanted: Wanted,
     /// The step, where there are buckets of this width: clean ones need not be merged.
     pub direct: Option<i64>,
 }
 
-/// The last column of a read of agents.
-const AGENTS: &str = "agents";
-
 impl Rollup {
-    /// The columns of a read behind its key, in their order.
-    pub fn read_columns(&self) -> impl Iterator<Item = &'static str> {
-        self.columns()
-            .map(|column| column.name)
-            .chain(self.per_agent.then_some(AGENTS))
-    }
-
     /// The rollup as raw rows would give it now: clean days, clean hours where a day is not whole or not clean, and
     /// the rest from raw rows. One row per key and step.
     ///
-    /// $1 workspace, $2 agent, $3 and $4 the first bucket that is whole and the first after the last, $5 and $6 the same
-    /// of days, $7 step or NULL, $8 and $9 changed hours as arrays of agent and hour, $10 and $11 ranges to be read from
+    /// $1 workspace, $2 agent or user, $3 and $4 the first bucket that is whole and the first after the last, $5 and $6 the same
+    /// of days, $7 step or NULL, $8 and $9 changed hours as arrays of entity and hour, $10 and $11 ranges to be read from
     /// raw rows as arrays of starts and ends, $12 floors.
     pub fn read(&self, shape: Shape) -> String {
         let level = match self.minutes {
@@ -132,11 +119,7 @@ impl Rollup {
             let scope = Scope::Range {
                 lower: "x.lower",
                 upper: "x.upper",
-                of_row: if shape.one_agent {
-                    "r.workspace_id = $1 AND r.agent_id = $2"
-                } else {
-                    "r.workspace_id = $1"
-                },
+                of_row: &self.of_question("r", shape),
             };
             parts.push(self.shaped(&format!(
                 "SELECT q.* FROM unnest($10::timestamptz[], $11::timestamptz[]) AS x (lower, upper) \
@@ -166,10 +149,10 @@ impl Rollup {
         format!(
             "SELECT {key}pg_catalog.date_bin($7, p.bucket, 'epoch') AS bucket, {columns} \
              FROM ({rows}) AS p GROUP BY {group} HAVING {is_filled}",
-            key = if shape.by_agent {
-                key
-            } else {
-                key.replacen("p.agent_id", "NULL::uuid AS agent_id", 1)
+            key = match self.entity.map(Entity::id) {
+                Some(id) if !shape.by_entity =>
+                    key.replacen(&format!("p.{id}"), &format!("NULL::uuid AS {id}"), 1),
+                _ => key,
             },
             columns = self.wanted_columns(shape, merged),
             rows = parts.join(" UNION ALL "),
@@ -192,18 +175,19 @@ impl Rollup {
                 format!("{value} AS {}", column.name)
             })
             .collect();
-        if shape.tells_agents {
+        if let Some(entity) = self.entity {
             let number = if !shape.wanted.has(columns.len()) {
                 "NULL::bigint".to_owned()
-            } else if shape.by_agent {
+            } else if shape.by_entity {
                 "1::bigint".to_owned()
             } else {
                 format!(
-                    "analytics_internal.count_agents(p.agent_id) FILTER (WHERE {})",
+                    "analytics_internal.count_agents(p.{}) FILTER (WHERE {})",
+                    entity.id(),
                     self.is_active()
                 )
             };
-            columns.push(format!("{number} AS {AGENTS}"));
+            columns.push(format!("{number} AS {}", entity.count()));
         }
         columns.join(", ")
     }
@@ -216,20 +200,22 @@ impl Rollup {
 
     /// The tables `keys` and, where days are read, `days`: what changed, outside of the ranges.
     fn changed_tables(&self, key_width: i64, with_days: bool) -> String {
-        let agent = if self.per_agent { "k.agent_id, " } else { "" };
-        let bucket = start_of("k.bucket", key_width);
+        let (entity, bucket) = (self.changed_entity(), start_of("k.bucket", key_width));
         let days = if with_days {
             let day = start_of("k.bucket", DAY);
             format!(
-                ", days AS MATERIALIZED (SELECT DISTINCT {agent}{day} AS bucket FROM keys AS k \
-                 WHERE k.bucket >= $5 AND k.bucket < $6)"
+                ", days AS MATERIALIZED (SELECT DISTINCT {id}{day} AS bucket FROM keys AS k \
+                 WHERE k.bucket >= $5 AND k.bucket < $6)",
+                id = self
+                    .entity
+                    .map_or_else(String::new, |entity| format!("k.{}, ", entity.id()))
             )
         } else {
             String::new()
         };
         format!(
-            "WITH keys AS MATERIALIZED (SELECT DISTINCT $1::uuid AS workspace_id, {agent}{bucket} AS bucket \
-             FROM unnest($8::uuid[], $9::timestamptz[]) AS k (agent_id, bucket)){days} "
+            "WITH keys AS MATERIALIZED (SELECT DISTINCT $1::uuid AS workspace_id, {entity}{bucket} AS bucket \
+             FROM unnest($8::uuid[], $9::timestamptz[]) AS k (entity_id, bucket)){days} "
         )
     }
 
@@ -241,11 +227,12 @@ impl Rollup {
         )
     }
 
-    fn of_question(shape: Shape) -> &'static str {
-        if shape.one_agent {
-            "p.workspace_id = $1 AND p.agent_id = $2"
-        } else {
-            "p.workspace_id = $1"
+    fn of_question(&self, row: &str, shape: Shape) -> String {
+        match self.entity {
+            Some(entity) if shape.one_entity => {
+                format!("{row}.workspace_id = $1 AND {row}.{} = $2", entity.id())
+            }
+            _ => format!("{row}.workspace_id = $1"),
         }
     }
 
@@ -268,43 +255,35 @@ impl Rollup {
         shape: Shape,
     ) -> String {
         let unchanged = if shape.keys {
-            let agent = if self.per_agent {
-                "k.agent_id = p.agent_id AND "
-            } else {
-                ""
-            };
             let bucket = if level.width < key {
                 start_of("p.bucket", key)
             } else {
                 "p.bucket".to_owned()
             };
-            format!(" AND NOT EXISTS (SELECT FROM {changed} AS k WHERE {agent}k.bucket = {bucket})")
+            format!(
+                " AND NOT EXISTS (SELECT FROM {changed} AS k WHERE k.bucket = {bucket} {})",
+                self.same_entity("k", "p")
+            )
         } else {
             String::new()
         };
         format!(
             "FROM analytics.{} AS p WHERE {} AND {window}{unchanged}{}",
             level.table,
-            Self::of_question(shape),
+            self.of_question("p", shape),
             Self::outside_of_ranges(shape),
         )
     }
 
     fn clean_hours_of_changed_days(&self, level: Level, shape: Shape) -> String {
-        let (agent, day) = if self.per_agent {
-            (
-                "k.agent_id = p.agent_id AND ",
-                "p.agent_id = d.agent_id AND ",
-            )
-        } else {
-            ("", "")
-        };
         self.unmerged(&format!(
-            "FROM days AS d JOIN analytics.{} AS p ON p.workspace_id = $1 AND {day}p.bucket >= d.bucket \
+            "FROM days AS d JOIN analytics.{} AS p ON p.workspace_id = $1 {day}AND p.bucket >= d.bucket \
              AND p.bucket < d.bucket + interval '24 hours' \
-             WHERE NOT EXISTS (SELECT FROM keys AS k WHERE {agent}k.bucket = p.bucket){}",
+             WHERE NOT EXISTS (SELECT FROM keys AS k WHERE k.bucket = p.bucket {same}){}",
             level.table,
             Self::outside_of_ranges(shape),
+            day = self.same_entity("p", "d"),
+            same = self.same_entity("k", "p"),
         ))
     }
 }

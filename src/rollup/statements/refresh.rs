@@ -4,15 +4,15 @@ use super::super::declarations::{Level, Merge, Rollup};
 use super::{Scope, start_of};
 
 impl Rollup {
-    /// The table `keys`: buckets of a level that contain the changed hours $1 to $4, arrays of workspace, agent, hour
+    /// The table `keys`: buckets of a level that contain the changed hours $1 to $4, arrays of workspace, entity, hour
     /// and changed sources.
     pub(super) fn changed_keys(&self, level: i64) -> String {
-        let agent = if self.per_agent { "k.agent_id, " } else { "" };
+        let entity = self.changed_entity();
         let (sources, bucket) = (self.sources(), start_of("k.bucket", level));
         format!(
-            "SELECT DISTINCT k.workspace_id, {agent}{bucket} AS bucket \
+            "SELECT DISTINCT k.workspace_id, {entity}{bucket} AS bucket \
              FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::integer[]) \
-                  AS k (workspace_id, agent_id, bucket, sources) \
+                  AS k (workspace_id, entity_id, bucket, sources) \
              WHERE k.sources & {sources} <> 0"
         )
     }
@@ -31,7 +31,7 @@ impl Rollup {
             // Of the same bucket, and in a form that finds it by its key.
             format!(
                 "t.workspace_id = k.workspace_id {}AND t.bucket = k.bucket",
-                self.same_agent("t", "k")
+                self.same_entity("t", "k")
             )
         };
         let fresh = self.computed(level, has_floors.then_some("$5"));

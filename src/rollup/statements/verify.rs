@@ -1,7 +1,6 @@
 //! Comparing a rollup with what raw rows say.
 
-use super::super::declarations::{Level, Rollup};
-use super::super::time::HOUR;
+use super::super::declarations::{Entity, HOUR, Level, Rollup};
 use super::start_of;
 
 impl Rollup {
@@ -16,34 +15,30 @@ impl Rollup {
             self.key("t."),
             self.each_column(|column| format!("t.{}", column.name)),
             level.table,
-            self.same_agent("t", "k"),
+            self.same_entity("t", "k"),
         );
         self.compare(&keys, &fresh, &stored)
     }
 
-    /// Some hours of agents, at most $1 of raw rows and $1 of the rollup, that nothing has changed since.
+    /// Some hours of entities, at most $1 of raw rows and $1 of the rollup, that nothing has changed since.
     pub fn sample(&self) -> String {
         let mut selects: Vec<String> = self
             .parts
             .iter()
             .map(|part| {
-                let hour = start_of(part.source.time, HOUR);
+                let (table, time) = (part.source.table, part.source.time());
+                let (entity, hour) = (id_of("r", self.entity), start_of(&time, HOUR));
                 format!(
-                    "(SELECT r.workspace_id, r.agent_id, {hour} AS bucket FROM analytics.{} AS r WHERE {} IS NOT NULL \
-                     ORDER BY pg_catalog.random() LIMIT $1)",
-                    part.source.table, part.source.time
+                    "(SELECT r.workspace_id, {entity}, {hour} AS bucket FROM analytics.{table} AS r WHERE {time} IS NOT NULL \
+                     ORDER BY pg_catalog.random() LIMIT $1)"
                 )
             })
             .collect();
-        let agent = if self.per_agent {
-            "r.agent_id"
-        } else {
-            "NULL::uuid"
-        };
+        let entity = id_of("r", self.entity);
         for level in self.levels() {
             let hour = start_of("r.bucket", HOUR);
             selects.push(format!(
-                "(SELECT r.workspace_id, {agent}, {hour} AS bucket FROM analytics.{} AS r \
+                "(SELECT r.workspace_id, {entity}, {hour} AS bucket FROM analytics.{} AS r \
                  ORDER BY pg_catalog.random() LIMIT $1)",
                 level.table
             ));
@@ -59,18 +54,18 @@ impl Rollup {
             self.name
         );
         format!(
-            "SELECT DISTINCT s.workspace_id, s.agent_id, s.bucket FROM ({}) AS s (workspace_id, agent_id, bucket) \
+            "SELECT DISTINCT s.workspace_id, s.entity_id, s.bucket FROM ({}) AS s (workspace_id, entity_id, bucket) \
              WHERE {unchanged}",
             selects.join(" UNION ALL ")
         )
     }
 
     fn compare(&self, keys: &str, fresh: &str, stored: &str) -> String {
-        let agent = if self.per_agent {
-            "coalesce(f.agent_id, t.agent_id)"
-        } else {
-            "NULL::uuid"
-        };
+        let entity = format!(
+            "coalesce({}, {})",
+            id_of("f", self.entity),
+            id_of("t", self.entity)
+        );
         let same = self
             .key_names()
             .map(|name| format!("f.{name} = t.{name} AND "))
@@ -78,10 +73,18 @@ impl Rollup {
             .concat();
         format!(
             "WITH keys AS MATERIALIZED ({keys}), fresh AS ({fresh}), stored AS ({stored})
-             SELECT coalesce(f.workspace_id, t.workspace_id), {agent}, coalesce(f.bucket, t.bucket),
+             SELECT coalesce(f.workspace_id, t.workspace_id), {entity}, coalesce(f.bucket, t.bucket),
                     pg_catalog.to_jsonb(f), pg_catalog.to_jsonb(t)
              FROM fresh AS f FULL JOIN stored AS t ON {same}f.workspace_id = t.workspace_id AND f.bucket = t.bucket
              WHERE pg_catalog.to_jsonb(f) IS DISTINCT FROM pg_catalog.to_jsonb(t)"
         )
     }
+}
+
+/// The id of the entity of a row.
+fn id_of(row: &str, entity: Option<Entity>) -> String {
+    entity.map_or_else(
+        || "NULL::uuid".to_owned(),
+        |entity| format!("{row}.{}", entity.id()),
+    )
 }

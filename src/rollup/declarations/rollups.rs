@@ -1,104 +1,7 @@
-//! What each rollup is computed from. A new rollup is a table for each of its levels in a migration, a declaration
-//! here, and a function `NAME_buckets` in `sql/rollup.sql` that reads it.
+//! The rollups, column by column.
 
-use super::capture::Sources;
-use super::time::{DAY, HOUR, MINUTE};
-
-/// Rows of a table, by one of their times. Its bit is the first argument of the table's trigger.
-pub struct Source {
-    pub bit: Sources,
-    pub table: &'static str,
-    /// Of the row `r`; NULL where the row does not count yet.
-    pub time: &'static str,
-}
-
-pub const RUNS: Source = Source {
-    bit: 1,
-    table: "agent_runs",
-    time: "r.started_at",
-};
-pub const ERRORS: Source = Source {
-    bit: 2,
-    table: "agent_errors",
-    time: "r.occurred_at",
-};
-pub const FEEDBACK: Source = Source {
-    bit: 4,
-    table: "agent_user_feedback",
-    time: "r.created_at",
-};
-pub const QUEUE: Source = Source {
-    bit: 8,
-    table: "execution_queue",
-    time: "r.queued_at",
-};
-/// The same rows, by the end of their wait.
-pub const DEPARTURES: Source = Source {
-    bit: 16,
-    table: "execution_queue",
-    time: "coalesce(r.started_at, r.completed_at)",
-};
-/// In the order of their bits.
-pub const SOURCES: &[Source] = &[RUNS, ERRORS, FEEDBACK, QUEUE, DEPARTURES];
-pub const ALL_SOURCES: Sources = 31;
-
-/// How two values of a column become one.
-#[derive(Clone, Copy)]
-pub enum Merge {
-    Sum,
-    Sketch,
-    Least,
-    Greatest,
-}
-
-/// `raw` is an aggregate over the rows `r` of a source; `kind` is the type of the column.
-pub struct Column {
-    pub name: &'static str,
-    pub raw: &'static str,
-    pub kind: &'static str,
-    pub merge: Merge,
-}
-
-/// What one source contributes to a bucket; the first column counts its rows.
-pub struct Part {
-    pub source: Source,
-    pub columns: &'static [Column],
-}
-
-/// A further column of the key, computed from the row `r`.
-pub struct Dimension {
-    pub name: &'static str,
-    pub raw: &'static str,
-}
-
-/// A table with buckets of one width, in microseconds.
-#[derive(Clone, Copy)]
-pub struct Level {
-    pub table: &'static str,
-    pub width: i64,
-}
-
-pub struct Rollup {
-    pub name: &'static str,
-    /// Whether the agent is part of the key; otherwise a bucket is of the whole workspace.
-    pub per_agent: bool,
-    pub dimensions: &'static [Dimension],
-    /// Which raw rows `r` count at all.
-    pub condition: Option<&'static str>,
-    /// Computed from raw rows.
-    pub base: Level,
-    /// Merged from the base, an hour each becoming a day.
-    pub days: Option<Level>,
-    /// Minutes of the last days only; where they exist, raw rows are first grouped by minute.
-    pub minutes: Option<Level>,
-    pub parts: &'static [Part],
-    /// Columns for people, computed from those of the row `f`.
-    pub derived: &'static [(&'static str, &'static str)],
-}
-
-/// How long minutes are kept, and how much longer until they are removed, so that a read never misses one.
-pub const MINUTES_KEPT: i64 = 48 * HOUR;
-pub const MINUTES_SLACK: i64 = 24 * HOUR;
+use super::sources::{DEPARTURES, ERRORS, FEEDBACK, QUEUE, RUNS};
+use super::{Column, DAY, Dimension, Entity, HOUR, Level, MINUTE, Merge, Part, Rollup};
 
 const fn column(name: &'static str, raw: &'static str, kind: &'static str, merge: Merge) -> Column {
     Column {
@@ -196,9 +99,17 @@ const UNIQUE_USERS: (&str, &str) = (
     "coalesce(analytics.approx_distinct(f.users_sketch), 0)",
 );
 
-pub const AGENT_PERFORMANCE: Rollup = Rollup {
+const AGENT_PERFORMANCE: Rollup = Rollup {
     name: "agent_performance",
-    per_agent: true,
+    comment: "What the agents of a workspace, or one of them, did from from_time to to_time (the end excluded; any times): one \
+              row per agent and step that has anything (whole hours; NULL: one row for the whole time, with a NULL bucket). \
+              From rollups, and from raw rows where these have changed since: always exact, runtime_sketch and users_sketch \
+              within their error. columns names those that are wanted (default: all): the others are NULL, and nothing is \
+              spent on them. Unless by_agent, one row for all agents, whose agent_id is NULL; agents is how many of them have \
+              any of what the first column counts. Errors: 22023 unknown workspace, a time that is NULL, a step that is not of \
+              whole hours, a column that there is not.",
+    rows: 100,
+    entity: Some(Entity::Agent),
     dimensions: &[],
     condition: None,
     base: Level {
@@ -290,9 +201,14 @@ const RUNTIME_LATENCY: [(&str, &str); 6] = latency!("runtime");
 const QUEUE_LATENCY: [(&str, &str); 6] = latency!("queue_latency");
 const TOTAL_LATENCY: [(&str, &str); 6] = latency!("total_latency");
 
-pub const EXECUTION_METRICS: Rollup = Rollup {
+const EXECUTION_METRICS: Rollup = Rollup {
     name: "execution_metrics",
-    per_agent: false,
+    comment: "What a workspace executed from from_time to to_time (the end excluded; any times): one row per step that has \
+              anything (whole minutes; NULL: one row for the whole time, with a NULL bucket). From rollups, and from raw rows \
+              where these have changed since. columns as in agent_performance_buckets. Errors: 22023 unknown workspace, a time \
+              that is NULL, a step that is not of whole minutes, a column that there is not.",
+    rows: 100,
+    entity: None,
     dimensions: &[],
     condition: None,
     base: Level {
@@ -395,17 +311,23 @@ pub const EXECUTION_METRICS: Rollup = Rollup {
     ],
 };
 
-pub const AGENT_MODEL_USAGE: Rollup = Rollup {
+const AGENT_MODEL_USAGE: Rollup = Rollup {
     name: "agent_model_usage",
-    per_agent: true,
+    comment: "Which models the agents of a workspace, or one of them, used from from_time to to_time: one row per agent, \
+              model, provider and step (whole hours; NULL: the whole time). From rollups, and from raw rows where these have \
+              changed since. columns, by_agent, agents and errors: as agent_performance_buckets.",
+    rows: 100,
+    entity: Some(Entity::Agent),
     dimensions: &[
         Dimension {
             name: "model_name",
             raw: "coalesce(r.model_name, 'unknown')",
+            kind: "text",
         },
         Dimension {
             name: "model_provider",
             raw: "coalesce(r.model_provider, 'unknown')",
+            kind: "text",
         },
     ],
     condition: None,
@@ -441,12 +363,18 @@ pub const AGENT_MODEL_USAGE: Rollup = Rollup {
     derived: &[AVG_RUNTIME, P95_RUNTIME],
 };
 
-pub const USER_USAGE: Rollup = Rollup {
+const USER_USAGE: Rollup = Rollup {
     name: "user_usage",
-    per_agent: true,
+    comment: "What the agents of a workspace, or one of them, did for each user from from_time to to_time: one row per agent, \
+              user and step (whole days; NULL: the whole time). From rollups of days; the parts of days at the edges of the \
+              window, and what has changed since, from raw rows. columns, by_agent, agents and errors: as \
+              agent_performance_buckets, the step being of whole days.",
+    rows: 1000,
+    entity: Some(Entity::Agent),
     dimensions: &[Dimension {
         name: "user_id",
         raw: "r.user_id",
+        kind: "uuid",
     }],
     condition: Some("r.user_id IS NOT NULL"),
     base: Level {
@@ -479,17 +407,23 @@ pub const USER_USAGE: Rollup = Rollup {
     derived: &[],
 };
 
-pub const ERROR_SUMMARY: Rollup = Rollup {
+const ERROR_SUMMARY: Rollup = Rollup {
     name: "error_summary",
-    per_agent: true,
+    comment: "Errors of the agents of a workspace, or of one of them, from from_time to to_time: one row per agent, category, \
+              severity and step (whole hours; NULL: the whole time). From rollups, and from raw rows where these have changed \
+              since. columns, by_agent, agents and errors: as agent_performance_buckets.",
+    rows: 100,
+    entity: Some(Entity::Agent),
     dimensions: &[
         Dimension {
             name: "error_category",
             raw: "r.error_category",
+            kind: "text",
         },
         Dimension {
             name: "error_severity",
             raw: "r.error_severity",
+            kind: "text",
         },
     ],
     condition: None,
@@ -530,4 +464,8 @@ pub const ROLLUPS: &[Rollup] = &[
     AGENT_MODEL_USAGE,
     USER_USAGE,
     ERROR_SUMMARY,
+    #[cfg(feature = "pg_test")]
+    super::trial::USER_VISITS,
+    #[cfg(feature = "pg_test")]
+    super::trial::INCOME,
 ];
