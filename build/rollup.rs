@@ -48,10 +48,10 @@ fn list_of_sources() -> String {
     };
     list(
         "sources",
-        "bit integer, table_name text, entity_column text, time_columns text[]",
+        "source integer, table_name text, entity_column text, time_columns text[]",
         &SOURCES.iter().map(row).collect::<Vec<_>>(),
         "What rollups are computed from: rows of a table by one of their times, the first of time_columns that is not NULL. \
-         bit stands for it in rollup_changes.sources; entity_column is what its changes are noted for besides the workspace, \
+         source is the bit that stands for it in rollup_changes.sources; entity_column is what its changes are noted for besides the workspace, \
          NULL where there is nothing.",
     )
 }

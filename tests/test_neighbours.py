@@ -1,4 +1,4 @@
-"""Other extensions in the same process: of what Postgres has a fixed number of, we take one.
+"""Other extensions in the same process: of what Postgres has a fixed number of, we take one."""
 
 import subprocess
 import uuid

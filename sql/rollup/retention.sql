@@ -5,7 +5,7 @@ RETURNS TABLE (table_name text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    (SELECT s.table_name FROM analytics_internal.sources() AS s GROUP BY s.table_name ORDER BY min(s.bit))
+    (SELECT s.table_name FROM analytics_internal.sources() AS s GROUP BY s.table_name ORDER BY min(s.source))
     UNION ALL VALUES ('refresh_log')
 $$;
 COMMENT ON FUNCTION analytics_internal.retained_tables() IS
