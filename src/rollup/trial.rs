@@ -57,7 +57,11 @@ mod tests {
 
     /// Batch after batch, until nothing is left.
     fn refresh() {
-        let status = || Spi::get_one::<String>("SELECT string_agg(DISTINCT r.status, ' ') FROM analytics.refresh() AS r");
+        let status = || {
+            Spi::get_one::<String>(
+                "SELECT string_agg(DISTINCT r.status, ' ') FROM analytics.refresh() AS r",
+            )
+        };
         loop {
             match status().unwrap_or_report().as_deref() {
                 Some("clean") => return,
