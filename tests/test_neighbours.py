@@ -15,7 +15,9 @@ AGENT = uuid.UUID(int=7)
 @pytest.fixture
 def neighbour(db):
     """A session that has loaded another library, tests/relcache_slots.c."""
-    headers = subprocess.run([BIN / "pg_config", "--includedir-server"], check=True, capture_output=True, text=True)
+    headers = subprocess.run(
+        [BIN / "pg_config", "--includedir-server"], check=True, capture_output=True, text=True
+    )
     # Where the user of the server can read it.
     library = TARGET / "tmp" / f"{db.name}.so"
     library.parent.mkdir(exist_ok=True)

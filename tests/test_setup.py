@@ -179,13 +179,15 @@ def test_setup_repeated_changes_nothing(db):
 
 
 # Takes back what the newest migration does.
-UNDO_NEWEST = "DROP INDEX analytics.agent_runs_live_idx"
+UNDO_NEWEST = """
+    ALTER TABLE analytics_internal.rollup_changes RENAME COLUMN entity_id TO agent_id;
+    ALTER TABLE analytics_internal.rollup_partitions DROP COLUMN table_name"""
 
 
 def test_failed_upgrade_leaves_the_older_tables_working(db, undisturbed):
     """A database whose tables are one migration behind, as an upgraded library finds it."""
     newest = db.value("SELECT analytics.schema_version()")
-    assert newest == 13, "undo what the newest migration makes"
+    assert newest == 14, "undo what the newest migration makes"
     db.execute(UNDO_NEWEST)
     db.execute("DELETE FROM analytics_internal.schema_migrations WHERE version = %s", [newest])
     older = db.value("SELECT max(version) FROM analytics_internal.schema_migrations")

@@ -20,6 +20,7 @@ use crate::errors::raise;
 use crate::fmgr::Call;
 use crate::query::read_rows_kept;
 use crate::roles::as_role;
+use crate::setup::require_schema;
 use crate::sql_functions;
 use crate::workspaces::require_workspace;
 
@@ -159,6 +160,7 @@ fn name_of(width: i64) -> &'static str {
 }
 
 fn question(call: Call, rollup: &Rollup) -> Question<'_> {
+    require_schema();
     let workspace_id = call.uuid(0);
     require_workspace(workspace_id);
     let Some(workspace_id) = workspace_id else {

@@ -119,7 +119,7 @@ pub const ALL_SOURCES: Sources = {
         let Source { bit, times, .. } = SOURCES[place];
         assert!(bit.count_ones() == 1 && all & bit == 0, "a bit of its own");
         assert!(
-            0 < times.len() && times.len() <= MOST_TIMES,
+            !times.is_empty() && times.len() <= MOST_TIMES,
             "one time or two"
         );
         all |= bit;
