@@ -26,6 +26,10 @@ demo: ## build, start a private server with generated agent runs, and print anal
 test: ## every level of tests on PostgreSQL 15, 16, 17 and 18 (PG=15: on one)
 	@tools/test $(PG)
 
+.PHONY: test-long
+test-long: requirements ## the random tests at length: oracle, kills, sqlsmith (FACTOR=5: five times as long)
+	@PG=$(firstword $(PG)) tools/test-long
+
 .PHONY: lint
 lint: requirements ## formatting, clippy, shellcheck, ruff, licences of the dependencies
 	@tools/lint

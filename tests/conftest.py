@@ -28,6 +28,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "target"
@@ -36,7 +37,10 @@ VERSION = os.environ.get("SHADOWER_PG", "15")
 CURRENT = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 PREFIX = TARGET / "pg" / VERSION
 BIN = PREFIX / "bin"
-CLUSTERS = os.environ.get("SHADOWER_CLUSTERS", f"e2e-{os.getpid()}")
+# Each worker of pytest-xdist has servers of its own.
+CLUSTERS = "-".join(
+    [os.environ.get("SHADOWER_CLUSTERS", f"e2e-{os.getpid()}"), os.environ.get("PYTEST_XDIST_WORKER", "")]
+).rstrip("-")
 
 _numbers = itertools.count(1)
 
@@ -52,6 +56,27 @@ FAST = {
 def cluster(*args: str, **kwargs) -> subprocess.CompletedProcess:
     """tools/cluster; raises with its messages when it fails."""
     return subprocess.run([ROOT / "tools" / "cluster", *args], check=True, stdin=subprocess.DEVNULL, **kwargs)
+
+
+# One worker runs all tests of such a file: they share a server, or files in the folders of the server's programs.
+TOGETHER = ("test_crash.py", "test_rollup_crash.py", "test_schedule.py", "test_upgrade.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> object:
+    """Workers take the next test, or the next file whose tests belong together."""
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file in TOGETHER else nodeid
+
+    return Scheduler(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that no worker is left with one when the others have ended."""
+    items.sort(key=lambda item: bool(item.get_closest_marker("late")) - bool(item.get_closest_marker("slow")))
 
 
 class Database:
@@ -187,6 +212,7 @@ class Server:
     def __init__(self, name: str, command: str, *arguments: str) -> None:
         self.name = name
         self.directory = TARGET / "clusters" / name
+        self._log_from = 0
         cluster(command, name, *arguments)
         self.start()
         self._admin: psycopg.Connection | None = None
@@ -227,8 +253,14 @@ class Server:
             wait_until(lambda p=victim: not _alive(p), f"process {victim} did not end")
 
     def log(self) -> str:
-        """What the server has logged so far."""
-        return (self.directory / "log").read_text(errors="replace")
+        """What the server has logged so far, or since forget_log()."""
+        with (self.directory / "log").open("rb") as log:
+            log.seek(self._log_from)
+            return log.read().decode(errors="replace")
+
+    def forget_log(self) -> None:
+        """Tests that read what they logged need not read what all tests before them did."""
+        self._log_from = (self.directory / "log").stat().st_size
 
     def admin(self) -> psycopg.Connection:
         """A connection for CREATE DATABASE and the like."""
@@ -339,6 +371,7 @@ def server() -> Iterator[Server]:
 def db(server: Server) -> Iterator[Database]:
     """A fresh database with the extension and its tables."""
     database = server.create_database(template="installed")
+    server.forget_log()
     yield database
     server.drop_database(database)
 

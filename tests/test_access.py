@@ -480,6 +480,7 @@ def calls(routine: Routine, workspace: str, role: str) -> list[str]:
     return list(dict.fromkeys(call.format(routine.name, ", ".join(arguments)) for arguments in variants))
 
 
+@pytest.mark.slow
 def test_routines(world):
     """Every function and aggregate, with a foreign workspace, with one's own, with NULLs and defaults."""
     worked: dict[str, set[str]] = {key: set() for key in world.roles}

@@ -106,6 +106,7 @@ def test_more_new_agents_than_a_transaction_may_lock(db, number):
     assert registered(db, workspace) == agents
 
 
+@pytest.mark.slow
 def test_ten_thousand_new_agents_in_one_copy(db):
     """As many locks would not fit into the server's table of locks."""
     workspace, number = db.workspace(), 10_000

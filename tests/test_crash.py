@@ -12,6 +12,8 @@ from psycopg import errors
 
 INSERT = "INSERT INTO analytics.agent_runs (workspace_id, agent_id, run_id, status, started_at) VALUES (%s, %s, %s, 'running', %s)"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def durable() -> Iterator[Server]:

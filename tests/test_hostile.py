@@ -23,6 +23,7 @@ def own_memory(pid: int) -> int:
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("schema", ["analytics", "analytics_internal"])
 def test_functions_survive_any_arguments(db, schema):

@@ -143,6 +143,7 @@ def test_the_owner_reads_what_was_written(world):
         assert all(found(written, workspace) for workspace in "ABC")
 
 
+@pytest.mark.slow
 def test_relations(world):
     """Every relation, as a whole, by column, through conditions, and in plans."""
     for key in world.ways:
@@ -170,13 +171,14 @@ def test_relations(world):
                     assert not found(text, hidden(key)), f"{key}: {query}: {found(text, hidden(key))}"
                     if found(text, READS.get(key, "")):
                         read.add(name)
-                # Nor by asking whether a text holds it.
-                for column in columns:
-                    for pattern in SECRETS:
-                        for workspace in hidden(key):
-                            query = f"SELECT count(*) FROM {name} WHERE {column}::text ILIKE %s"
-                            state, text = attempt(connection, query, [f"%{personal(workspace, pattern)}%"])
-                            assert state == REFUSED or text == "(0,)", f"{key}: {query}: {state} {text}"
+                # Nor by asking whether a text holds any of it.
+                known = [
+                    f"%{personal(workspace, pattern)}%" for pattern in SECRETS for workspace in hidden(key)
+                ]
+                for column in columns if known else []:
+                    query = f"SELECT count(*) FROM {name} WHERE {column}::text ILIKE ANY (%s)"
+                    state, text = attempt(connection, query, [known])
+                    assert state == REFUSED or text == "(0,)", f"{key}: {query}: {state} {text}"
         masked = {f"analytics.{table}_masked" for table, _ in world.db.rows(COLUMNS)}
         internal = {f"analytics_internal.{table}_texts" for table, _ in world.db.rows(COLUMNS)}
         expected = masked | internal | {"analytics.agent_run_details"} if key in READS else set()

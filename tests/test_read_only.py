@@ -1,6 +1,10 @@
 """Reading needs nothing but the right to read: no transaction id, no writable transaction, no leader process."""
 
+import itertools
+from collections.abc import Iterator
+
 import pytest
+from conftest import Database
 
 WORKSPACE = "00000000-0000-4000-8000-000000000001"
 AGENT = "00000000-0000-4000-8000-0000000000a1"
@@ -28,29 +32,49 @@ READS = [
 ]
 
 
-@pytest.fixture(params=["owner of the tables", "viewer", "gateway"])
-def reader(db, make_role, request):
-    """reader(): a connection of somebody who may read; for the last two through row security."""
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module", params=["owner of the tables", "viewer", "gateway"])
+def place(server, request) -> Iterator[tuple[Database, str | None, str]]:
+    """A database that all tests read, somebody who may read it, and as what; the last two through row security."""
+    db = server.create_database(template="installed")
+    role = None if request.param == "owner of the tables" else f"reads_{next(_numbers)}"
     db.execute(f"INSERT INTO analytics.workspaces (workspace_id, name) VALUES ('{WORKSPACE}', 'Acme')")
     db.execute(
         "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status, runtime_seconds) "
         f"SELECT '{WORKSPACE}', '{AGENT}', 'completed', i FROM generate_series(1, 5) AS i"
     )
-    role = make_role("reader") if request.param != "owner of the tables" else None
+    if role:
+        db.execute(f"CREATE ROLE {role} LOGIN")
     if request.param == "viewer":
         db.execute("SELECT analytics.grant_access(%s, %s)", [role, WORKSPACE])
     elif request.param == "gateway":
         db.execute("SELECT analytics.trust_gateway(%s)", [role])
+    yield db, role, request.param
+    server.drop_database(db)
+    if role:
+        server.admin().execute(f"DROP ROLE {role}")
+
+
+@pytest.fixture
+def reader(place):
+    """reader(): a connection of the one who may read."""
+    db, role, kind = place
+    connections = []
 
     def connect(**kwargs):
         connection = db.connect(role, **kwargs)
-        if request.param == "gateway":
+        connections.append(connection)
+        if kind == "gateway":
             claims = f"""SELECT set_config('request.jwt.claims', '{{"workspaceId": "{WORKSPACE}"}}', false)"""
             connection.execute(claims)
             connection.commit()
         return connection
 
-    return connect
+    yield connect
+    for connection in connections:
+        connection.close()
 
 
 @pytest.mark.parametrize("query", READS)

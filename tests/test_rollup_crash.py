@@ -16,7 +16,10 @@ from rollup_oracle import QUESTIONS, Actor, Oracle, prepare, recent_start, refre
 from test_retention import ALL_TABLES, answers, old_rows
 from test_rollup import refresh_until, work
 
-CRASHES = int(os.environ.get("SHADOWER_CRASHES", "20"))
+CRASHES = int(os.environ.get("SHADOWER_CRASHES", "12"))
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

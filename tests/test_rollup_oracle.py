@@ -1,7 +1,7 @@
 """Rollups are never wrong: whatever was written, and whether or not a refresh has run, each read equals the same
 question asked of the raw rows.
 
-Random things are done, seeded, and questions asked after each of them. More of it:
+Random things are done, seeded, and questions asked after each of them. More of it, besides ``make test-long``:
 ``SHADOWER_ORACLE_SEEDS=100 make test-e2e ARGS='-k oracle'``; one of them: ``SHADOWER_ORACLE_FIRST=17 ...SEEDS=1``.
 """
 
@@ -13,10 +13,11 @@ import pytest
 from rollup_oracle import FIXED_START, Actor, Oracle, prepare, recent_start, refresh
 
 FIRST = int(os.environ.get("SHADOWER_ORACLE_FIRST", "0"))
-SEEDS = int(os.environ.get("SHADOWER_ORACLE_SEEDS", "15"))
+SEEDS = int(os.environ.get("SHADOWER_ORACLE_SEEDS", "9"))
 STEPS = int(os.environ.get("SHADOWER_ORACLE_STEPS", "200"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
 def test_oracle(db, seed):
     """Seeds in turn: of days long ago, of the last days, and of the last days with retention."""

@@ -8,6 +8,7 @@ from conftest import FAST, Database, has_library, start_server, wait_until
 from psycopg import errors
 
 needs_cron = pytest.mark.skipif(not has_library("pg_cron"), reason="pg_cron is not installed")
+pytestmark = pytest.mark.slow
 
 DEFAULTS = {
     "analytics refresh": "* * * * *",

@@ -11,7 +11,7 @@ import pytest
 from catalog_calls import fill
 from conftest import wait_until
 
-SECONDS = int(os.environ.get("SHADOWER_SQLSMITH_SECONDS", "45"))
+SECONDS = int(os.environ.get("SHADOWER_SQLSMITH_SECONDS", "30"))
 
 
 def internal_errors_of_ours(log: str) -> set[str]:
@@ -25,6 +25,7 @@ def internal_errors_of_ours(log: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.skipif(shutil.which("sqlsmith") is None, reason="sqlsmith is not installed")
 def test_sqlsmith(make_server):

@@ -7,7 +7,8 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TARGET=$ROOT/target # everything generated lives here
 CLUSTERS=$TARGET/clusters # private database clusters
-RESULTS=$TARGET/results # one file per test level: "passed failed skipped"
+RESULTS=$TARGET/results # one file per test level: "passed failed skipped", and in `make test` the seconds that it took
+TIMES=$RESULTS/times # one file per test level, of lines "seconds test"
 VENV=$TARGET/venv
 EXTENSION=shadower_analytics
 ALL_VERSIONS="15 16 17 18"
@@ -25,7 +26,7 @@ die() {
 is_root() { [ "$(id -u)" = 0 ]; }
 
 # A line a minute, until killed or orphaned.
-tell_progress() { # tell_progress LOG
+tell_progress() { # tell_progress LOG [NAME]
   local started=$SECONDS nap next=60
   trap 'kill "$nap" 2>/dev/null; exit 0' TERM
   while kill -0 $$ 2>/dev/null; do
@@ -33,7 +34,7 @@ tell_progress() { # tell_progress LOG
     nap=$!
     wait "$nap"
     if ((SECONDS - started >= next)); then
-      say "... $next s, now at: $(tail -n 1 "$1" 2>/dev/null | tr -d '\r' | cut -c 1-100)"
+      say "${2:+$2 }... $next s, now at: $(tail -n 1 "$1" 2>/dev/null | tr -d '\r' | cut -c 1-100)"
       next=$((next + 60))
     fi
   done
