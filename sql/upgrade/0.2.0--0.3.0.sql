@@ -34,3 +34,5 @@ DROP FUNCTION analytics_internal.run_measures(uuid, uuid, timestamptz, timestamp
 DROP FUNCTION analytics_internal.state_rows(bytea, timestamptz, timestamptz);
 DROP FUNCTION analytics_internal.state_totals(bytea, timestamptz, timestamptz);
 DROP FUNCTION analytics_internal.user_usage_buckets(uuid, uuid, timestamptz, timestamptz, interval, text[], boolean);
+DROP FUNCTION analytics.verify_rollups(integer);
+DROP FUNCTION analytics_internal.retained_tables();
