@@ -19,7 +19,9 @@ from pglast.ast import CreateFunctionStmt
 EXTENSION_PATH = "SET search_path = analytics, pg_temp;"
 # The setting of the function setup(). It runs as the owner of the schema, in which nobody else may create: what it
 # replaces is the owner's, or Postgres refuses to.
-SETUP_PATH = "CREATE SCHEMA analytics; CREATE SCHEMA analytics_internal; SET search_path = pg_catalog, pg_temp;"
+SETUP_PATH = (
+    "CREATE SCHEMA analytics; CREATE SCHEMA analytics_internal; SET search_path = pg_catalog, pg_temp;"
+)
 
 PLACEHOLDER = " {{partition by month of started_at}}"
 
