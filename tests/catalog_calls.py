@@ -88,7 +88,7 @@ VALUES = {
 # Harmless values of arguments whose type alone does not tell.
 NAMED = {
     "agent_id": A, "entity_id": A, "after_agent_id": A, "metric": "'success_rate'", "bucket": "'day'",
-    "time_zone": "'UTC'", "criteria": "'success_rate'", "board": "'agents'", "ranking": "'dense'", "state": "'x1'",
+    "time_zone": "'UTC'", "criteria": "'success_rate'", "board": "'agent'", "ranking": "'dense'", "state": "'x1'",
     "step": "'1 day'", "access_level": "'viewer'", "to_state": "'production'", "environment": "'production'",
     "method": "'auto'", "relation": "'analytics.agents'", "version_a": "'1'", "version_b": "'2'", "p": "0.5",
     "relative_error": "0.01", "sort_by": "'total_runs'", "values": "'{1,2,3,4,5,6,7,8}'",

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
+import catalog_calls
 import jwt
 import psycopg
 import pytest
@@ -540,6 +541,57 @@ def test_foreign_workspace_is_refused(world, key):
         for query in api.values():
             texts = [refused(connection, query, [w]).replace(w, "") for w in (uid("B"), nobody)]
             assert texts[0] == texts[1], query
+
+
+WRONG = {
+    **dict.fromkeys(["smallint", "integer", "bigint", "numeric", "double precision"], "-1"),
+    "text": "'no such word'",
+    "uuid": "'eeeeeeee-0000-4000-8000-0000000000ee'",
+    "interval": "'-1 day'",
+    "timestamp with time zone": "'infinity'",
+    "jsonb": "'[]'",
+}
+
+
+def questions(function: catalog_calls.Callable) -> list[str]:
+    """Calls about workspace B whose other arguments are valid, NULL or wrong: all of them, each, and each two."""
+    valid, null, wrong = {}, {}, {}
+    for place, argument in enumerate(function.arguments):
+        of_b = argument.literal(f"'{uid('B', KINDS.get(argument.name, 'a1'))}'")
+        valid[place] = of_b if argument.kind == "uuid" else argument.harmless
+        if argument.name != "workspace_id":
+            null[place] = argument.null
+            wrong[place] = argument.literal(WRONG.get(argument.kind, "NULL"))
+    some = [{}, null, wrong]
+    for place, other in itertools.product(null, null):
+        some.append({place: null[place]} | ({other: wrong[other]} if other != place else {}))
+        some.append({place: wrong[place]} | ({other: wrong[other]} if other != place else {}))
+    return list(dict.fromkeys(function.statement(valid | given) for given in some))
+
+
+@pytest.mark.parametrize("key", LEVELS)
+def test_unknown_and_foreign_look_alike(world, key):
+    """Whoever asks about a workspace cannot tell from the answer whether it exists, and is not told "nothing there"."""
+    nobody = "dddddddd-0000-4000-8000-000000000000"
+    # Of their own, so that plans are kept for both after the same calls.
+    foreign, unknown = world.connect(key), world.connect(key)
+    asked = 0
+    wrong = []
+    for schema in SCHEMAS:
+        for function in catalog_calls.callables(world.db, schema):
+            # What is IMMUTABLE reads nothing: it computes an id from another.
+            if "workspace_id" not in [a.name for a in function.arguments] or function.volatility == "i":
+                continue
+            for query in questions(function):
+                asked += 1
+                state, text = attempt(foreign, query)
+                other_state, other_text = attempt(unknown, query.replace(uid("B"), nobody))
+                same = (state, text.replace(uid("B"), "")) == (other_state, other_text.replace(nobody, ""))
+                # Machinery that reads through row security gives nothing instead.
+                if not same or (schema == "analytics" and state is None):
+                    wrong.append(f"{query}\nforeign: {state} {text}\nunknown: {other_state} {other_text}")
+    assert asked > 1000, asked
+    assert not wrong, f"{len(wrong)} of {asked}\n" + "\n\n".join(wrong)
 
 
 def attacker(world: World, key: str) -> psycopg.Connection:

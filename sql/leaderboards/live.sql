@@ -262,7 +262,13 @@ LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    by_what constant text := coalesce($4, analytics_internal.default_criteria($5));
 BEGIN
+    -- live_board() asks, too, but is not called at all where the entity is NULL.
+    PERFORM analytics_internal.require_workspace($1);
+    PERFORM analytics.window_bounds($3);
+    PERFORM analytics_internal.require_board($5, by_what);
     IF $6 IS NULL OR $6 < 0 THEN
         PERFORM analytics_internal.refuse_argument('neighbours', $6::text, 'it is not a number of neighbours',
             'Use zero or more on each side; 3 is the default.');
@@ -272,7 +278,7 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH board AS MATERIALIZED (
-        SELECT b.* FROM analytics_internal.live_board($1, $5, $3, coalesce($4, analytics_internal.default_criteria($5))) AS b
+        SELECT b.* FROM analytics_internal.live_board($1, $5, $3, by_what) AS b
     )
     SELECT b.rank, b.place = me.place, b.entity_id, b.entity_name, b.score, b.percentile, b.award, b.board_size
     FROM board AS me JOIN board AS b ON b.place BETWEEN me.place - $6 AND me.place + $6

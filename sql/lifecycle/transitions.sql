@@ -28,6 +28,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+    -- The query asks, too, but not before it has looked whether there are agents.
+    PERFORM analytics_internal.require_workspace($1);
     RETURN QUERY
     WITH agents AS MATERIALIZED (
         SELECT a.agent_id, a.lifecycle_state, a.owner_id,
