@@ -17,6 +17,29 @@ ALTER FUNCTION analytics_internal.move_rows(oid, oid, timestamptz, timestamptz) 
 COMMENT ON FUNCTION analytics_internal.move_rows(oid, oid, timestamptz, timestamptz) IS
     'Moves the rows of a range of started_at from one partition to another, unseen by triggers and foreign keys; returns their number.';
 
+-- CREATE TABLE ... PARTITION OF copies no comments.
+CREATE FUNCTION analytics_internal.describe_columns(partition regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    described record;
+BEGIN
+    FOR described IN
+        SELECT a.attname, col_description(p.attrelid, p.attnum) AS comment
+        FROM pg_inherits AS i
+        JOIN pg_attribute AS p ON p.attrelid = i.inhparent AND p.attnum > 0 AND NOT p.attisdropped
+        JOIN pg_attribute AS a ON a.attrelid = i.inhrelid AND a.attname = p.attname
+        WHERE i.inhrelid = partition
+          AND col_description(a.attrelid, a.attnum) IS DISTINCT FROM col_description(p.attrelid, p.attnum)
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', partition, described.attname, described.comment);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION analytics_internal.describe_columns(regclass) IS
+    'Gives the columns of a partition the comments that they have in its table.';
+
 -- A partition that accepts nothing, for everything before the oldest month, where there is no default partition:
 -- it turns "no partition found" into an error that says what to do.
 CREATE FUNCTION analytics_internal.guard_past(parent text, oldest timestamptz) RETURNS void
@@ -37,6 +60,7 @@ BEGIN
     PERFORM analytics_internal.protect_partition(format('analytics.%I', parent || '_before')::regclass);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', parent || '_before',
         'Holds nothing: refuses rows older than the oldest partition, with a hint.');
+    PERFORM analytics_internal.describe_columns(format('analytics.%I', parent || '_before')::regclass);
     PERFORM analytics_internal.remember_partition(parent || '_before');
 END
 $$;
@@ -256,6 +280,7 @@ BEGIN
     PERFORM analytics_internal.protect_partition(format('analytics.%I', parent || '_default')::regclass);
     EXECUTE format('COMMENT ON TABLE analytics.%I IS %L', parent || '_default',
         format('Rows of %s whose month has no partition yet; ensure_partitions() moves them.', parent));
+    PERFORM analytics_internal.describe_columns(format('analytics.%I', parent || '_default')::regclass);
     PERFORM analytics_internal.remember_partition(parent || '_default');
 END
 $$;

@@ -100,6 +100,7 @@ fn set_up(
     triggers::attach();
     remember_options(client, options);
     make_partitions(client, options, &mut steps);
+    describe_partitions(client);
     replace_views(client, &mut steps);
     run(client, "SELECT analytics_internal.regrant_all()");
     steps
@@ -410,6 +411,25 @@ fn make_partitions(client: &mut SpiClient, options: Options, steps: &mut Vec<Ste
             seconds,
         });
     }
+}
+
+/// A migration may have changed what a column means, and a user may have attached a table.
+fn describe_partitions(client: &mut SpiClient) {
+    // Until `ALTER EXTENSION ... UPDATE` has run, the functions are older than the library.
+    let known: Option<bool> = first_value(
+        client,
+        "SELECT pg_catalog.to_regprocedure('analytics_internal.describe_columns(regclass)') IS NOT NULL",
+    );
+    if known != Some(true) {
+        return;
+    }
+    run(
+        client,
+        "SELECT analytics_internal.describe_columns(i.inhrelid)
+         FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'analytics.agent_runs'::pg_catalog.regclass
+           AND pg_catalog.pg_has_role(c.relowner, 'USAGE')",
+    );
 }
 
 /// `CREATE OR REPLACE`, so that grants on a view and views over it survive.
