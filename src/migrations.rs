@@ -52,6 +52,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(12, "0012", "trends"),
     migration!(13, "0013", "execution"),
     migration!(14, "0014", "rollup"),
+    migration!(15, "0015", "lifecycle"),
 ];
 
 /// In the order in which they are made: those of agents read those of masking.

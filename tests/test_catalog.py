@@ -1,10 +1,11 @@
-"""What the catalog says about rights and search paths, whatever the functions are called."""
+"""What the catalog says about rights, search paths, keys, comments and bodies, whatever things are called."""
 
 import re
 
+import catalog_calls
 import psycopg
 import pytest
-from conftest import Database
+from conftest import Database, has_library
 from psycopg import sql
 
 SCHEMAS = "('analytics'::regnamespace, 'analytics_internal'::regnamespace)"
@@ -303,6 +304,179 @@ def test_members_belong_to_the_extension(db):
     functions = db.value(f"SELECT count(*) FROM pg_proc WHERE pronamespace IN {SCHEMAS}")
     assert functions > 20
     assert db.rows(members) == [("pg_proc", functions)]
+
+
+# ------------------------------------------------------------------------------------------ keys
+
+# What a foreign key looks up when the row that it names goes. Its columns lead a whole index, in any order; or one of
+# all rows that have a value there.
+UNINDEXED = f"""
+    SELECT k.conname FROM pg_constraint AS k
+    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.connamespace IN {SCHEMAS}
+      AND NOT EXISTS (
+          SELECT FROM pg_index AS i
+          WHERE i.indrelid = k.conrelid AND i.indisvalid
+            AND (i.indkey::int2[])[0 : cardinality(k.conkey) - 1] @> k.conkey
+            AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) IN (
+                SELECT format('(%I IS NOT NULL)', a.attname) FROM pg_attribute AS a
+                WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey))))
+    ORDER BY 1"""
+
+INDEX_NOT_WORTH_IT = [
+    # The primary key finds the aliases of the agent, of which there are a handful.
+    "agent_version_aliases_version_fkey",
+]
+
+
+def test_foreign_keys_have_an_index(db):
+    assert [name for (name,) in db.rows(UNINDEXED)] == INDEX_NOT_WORTH_IT
+    db.execute("DROP INDEX analytics.agent_deployments_rollback_idx, analytics.lifecycle_transitions_to_idx")
+    assert [name for (name,) in db.rows(UNINDEXED)] == sorted(
+        [*INDEX_NOT_WORTH_IT, "agent_deployments_rollback_fkey", "lifecycle_transitions_to_fkey"]
+    )
+
+
+# Logs, to which every transaction appends: with a key, two that note the same would wait for each other, and each would
+# write an index more.
+WITHOUT_KEY = [
+    "analytics.audit_log",
+    "analytics_internal.agent_discoveries",
+    "analytics_internal.leaderboard_changes",
+    "analytics_internal.rollup_changes",
+]
+
+
+def test_tables_have_a_primary_key(db):
+    keyless = f"""
+        SELECT c.oid::regclass::text FROM pg_class AS c
+        WHERE c.relnamespace IN {SCHEMAS} AND c.relkind IN ('r', 'p')
+          AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary) ORDER BY 1"""
+    assert [name for (name,) in db.rows(keyless)] == WITHOUT_KEY
+    db.execute("CREATE TABLE analytics.a (workspace_id uuid)")
+    assert [name for (name,) in db.rows(keyless)] == ["analytics.a", *WITHOUT_KEY]
+
+
+# ------------------------------------------------------------------------------------------ comments
+
+
+def test_partitions_have_the_comments_of_their_table(bare_db):
+    """Whenever they were made, and also after the comment has changed."""
+    different = f"""
+        SELECT a.attrelid::regclass::text, a.attname
+        FROM pg_inherits AS i
+        JOIN pg_class AS c ON c.oid = i.inhparent AND c.relnamespace IN {SCHEMAS} AND c.relkind = 'p'
+        JOIN pg_attribute AS p ON p.attrelid = i.inhparent AND p.attnum > 0 AND NOT p.attisdropped
+        JOIN pg_attribute AS a ON a.attrelid = i.inhrelid AND a.attname = p.attname
+        WHERE col_description(a.attrelid, a.attnum) IS DISTINCT FROM col_description(p.attrelid, p.attnum)
+        ORDER BY 1, 2"""
+    partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'analytics.agent_runs'::regclass"
+    bare_db.execute("CREATE EXTENSION shadower_analytics")
+    bare_db.execute("SELECT analytics.setup(default_partition => false)")
+    assert bare_db.rows(different) == []
+    bare_db.execute("SELECT analytics.ensure_partitions(since => now() - interval '2 years')")
+    assert bare_db.rows(different) == []
+    assert bare_db.value("SELECT to_regclass('analytics.agent_runs_before') IS NOT NULL")
+
+    bare_db.execute("SELECT analytics.setup(default_partition => true)")
+    assert bare_db.value(partitions) > 24
+    assert bare_db.rows(different) == []
+    workspace = bare_db.workspace()
+    bare_db.execute(
+        "INSERT INTO analytics.agent_runs (workspace_id, agent_id, status, started_at)"
+        " VALUES (%s, gen_random_uuid(), 'failed', '2019-05-01')",
+        [workspace],
+    )
+    bare_db.execute("SELECT analytics.ensure_partitions()")
+    assert bare_db.value("SELECT count(*) FROM analytics.agent_runs_y2019m05") == 1
+    assert bare_db.rows(different) == []
+
+    # What a migration does.
+    bare_db.execute("ALTER TABLE analytics.agent_runs ADD COLUMN team text")
+    bare_db.execute("COMMENT ON COLUMN analytics.agent_runs.team IS 'Who pays.'")
+    assert len(bare_db.rows(different)) == bare_db.value(partitions)
+    bare_db.execute("SELECT analytics.setup()")
+    assert bare_db.rows(different) == []
+
+
+# ------------------------------------------------------------------------------------------ bodies
+
+# Every PL/pgSQL function, as plpgsql_check sees it; a trigger function with each table that calls it. TRUNCATE (32) has no
+# rows to show: where a function looks at rows, that branch is not for it.
+MISTAKES = f"""
+    SELECT p.oid::regprocedure::text, t.tgrelid::regclass::text, c.lineno, c.message
+    FROM pg_proc AS p
+    LEFT JOIN pg_trigger AS t ON t.tgfoid = p.oid AND t.tgparentid = 0 AND t.tgtype & 32 = 0
+    CROSS JOIN LATERAL public.plpgsql_check_function_tb(
+        p.oid, coalesce(t.tgrelid, 0), fatal_errors => false, security_warnings => true,
+        oldtable => t.tgoldtable, newtable => t.tgnewtable) AS c
+    WHERE p.prolang = (SELECT l.oid FROM pg_language AS l WHERE l.lanname = 'plpgsql')
+      AND p.pronamespace IN {SCHEMAS} AND c.level IN ('error', 'security')
+    ORDER BY 1, 2, 3"""
+
+# Statements that are put together from a text, which plpgsql_check takes for a stranger's.
+TRUSTED_TEXT = {
+    "analytics_internal.protect_table(regclass,text,text,text)",  # a constant and the levels that a migration gives
+    "analytics_internal.regrant(text)",  # level_privileges() and quoted names
+}
+
+
+def test_plpgsql_check_finds_no_mistake(server):
+    for library in ("plpgsql_check", "pg_cron"):
+        if not has_library(library):
+            pytest.skip(
+                f"this server has no extension {library}: tools/requirements installs Debian's package"
+            )
+    # The only database that may have pg_cron, whose tables the functions of the schedule name.
+    database = server.create_database("cron")
+    try:
+        database.execute("CREATE EXTENSION pg_cron")
+        database.execute("CREATE EXTENSION plpgsql_check")
+        server.install(database)
+        assert [row for row in database.rows(MISTAKES) if row[0] not in TRUSTED_TEXT] == []
+        database.execute("ALTER TABLE analytics.workspaces RENAME COLUMN time_zone TO zone")
+        database.execute(
+            "CREATE FUNCTION analytics.a(name text) RETURNS void LANGUAGE plpgsql AS"
+            " $$ BEGIN EXECUTE 'DROP TABLE ' || name; END $$"
+        )
+        found = {name for name, *_ in database.rows(MISTAKES)}
+        assert {"analytics.a(text)", "analytics_internal.zone_of(uuid,text)"} <= found
+    finally:
+        server.drop_database(database)
+
+
+@pytest.mark.parametrize("schema", ["analytics", "analytics_internal"])
+def test_clients_can_read_every_time(db, make_role, schema):
+    """No answer to a viewer has an infinite time where none was given: few clients can read one."""
+    catalog_calls.fill(db)
+    viewer = make_role("viewer")
+    db.execute(f"SELECT analytics.grant_access(%s, {catalog_calls.W}, 'viewer')", [viewer])
+    connection = db.connect(viewer)
+    infinite = []
+    answers = 0
+    for function in catalog_calls.callables(db, schema):
+        given = {}
+        for place, argument in enumerate(function.arguments):
+            if argument.name == "timeframe":
+                given[place] = "'all'"
+            elif argument.kind == "timestamp with time zone" and argument.name != "as_of":
+                given[place] = argument.null
+        if not given:
+            continue
+        query = function.statement(given)
+        try:
+            answer = connection.execute(query).fetchall()
+        except psycopg.DataError as error:
+            # Refused by the server, or not to be read by the client.
+            if error.sqlstate is None:
+                infinite.append(f"{query}: {error}")
+        except psycopg.Error:
+            pass
+        else:
+            answers += 1
+            if "infinity" in str(answer):
+                infinite.append(f"{query}: {answer}")
+    assert infinite == []
+    assert answers > 20, answers
 
 
 def test_a_writer_runs_nothing_as_the_owner_of_the_tables(db, make_role):

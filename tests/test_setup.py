@@ -180,14 +180,15 @@ def test_setup_repeated_changes_nothing(db):
 
 # Takes back what the newest migration does.
 UNDO_NEWEST = """
-    ALTER TABLE analytics_internal.rollup_changes RENAME COLUMN entity_id TO agent_id;
-    ALTER TABLE analytics_internal.rollup_partitions DROP COLUMN table_name"""
+    DROP INDEX analytics.lifecycle_requests_agent_idx, analytics.agent_deployments_version_idx,
+        analytics.agent_deployments_rollback_idx;
+    ALTER TABLE analytics.lifecycle_approvals DROP COLUMN approval_id"""
 
 
 def test_failed_upgrade_leaves_the_older_tables_working(db, undisturbed):
     """A database whose tables are one migration behind, as an upgraded library finds it."""
     newest = db.value("SELECT analytics.schema_version()")
-    assert newest == 14, "undo what the newest migration makes"
+    assert newest == 15, "undo what the newest migration makes"
     db.execute(UNDO_NEWEST)
     db.execute("DELETE FROM analytics_internal.schema_migrations WHERE version = %s", [newest])
     older = db.value("SELECT max(version) FROM analytics_internal.schema_migrations")
