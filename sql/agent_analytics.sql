@@ -11,19 +11,17 @@ AS $$
 #variable_conflict use_column
 DECLARE
     bounds     record;
+    -- NULL where the window has no bound.
     earlier    timestamptz;
     first_day  timestamptz;
     end_of_day timestamptz;
 BEGIN
     PERFORM analytics_internal.require_agent($1, $2);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $4, $5);
-    IF isfinite(bounds.window_start) AND isfinite(bounds.window_end) THEN
-        earlier := bounds.window_start - (bounds.window_end - bounds.window_start);
-    END IF;
+    earlier := bounds.window_start - (bounds.window_end - bounds.window_start);
     -- Users are kept by day: whole days are answered without a look at raw runs.
     first_day := date_bin('24 hours', bounds.window_start, 'epoch');
-    end_of_day := CASE WHEN isfinite(bounds.window_end) THEN date_bin('24 hours', bounds.window_end - interval '1 microsecond', 'epoch') + interval '24 hours'
-                       ELSE bounds.window_end END;
+    end_of_day := date_bin('24 hours', bounds.window_end - interval '1 microsecond', 'epoch') + interval '24 hours';
     RETURN (
         WITH days AS MATERIALIZED (
             SELECT m.* FROM analytics_internal.agent_performance_buckets($1, $2, bounds.window_start, bounds.window_end, '24 hours') AS m
@@ -76,7 +74,7 @@ BEGIN
         ), comparison AS (
             SELECT coalesce(jsonb_agg(to_jsonb(c)), '[]') AS list
             FROM analytics_internal.agent_differences($1, $2, bounds.window_start, bounds.window_end, earlier,
-                     CASE WHEN earlier IS NOT NULL THEN bounds.window_start END, true) AS c
+                                                      bounds.window_start, true) AS c
         ), suggestions AS (
             SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'suggestion_id', s.suggestion_id, 'suggestion_type', s.suggestion_type, 'title', s.title, 'description', s.description,
@@ -103,8 +101,7 @@ BEGIN
                                            'lifecycle_state', a.lifecycle_state)
                  FROM analytics_internal.known_agents($1) AS a WHERE a.agent_id = $2)),
             'window', jsonb_build_object('timeframe', CASE WHEN $4 IS NULL AND $5 IS NULL THEN $3 END,
-                                         'window_start', nullif(bounds.window_start, '-infinity'),
-                                         'window_end', nullif(bounds.window_end, 'infinity')),
+                                         'window_start', bounds.window_start, 'window_end', bounds.window_end),
             'performance', jsonb_build_object(
                 'total_runs', t.total_runs, 'successful_runs', t.successful_runs, 'failed_runs', t.failed_runs,
                 'timeout_runs', t.timeout_runs, 'cancelled_runs', t.cancelled_runs, 'running_runs', t.running_runs,
@@ -131,7 +128,7 @@ BEGIN
                 'unique_users', coalesce(analytics.approx_distinct(t.users_sketch), 0),
                 'avg_rating', t.sum_ratings::double precision / nullif(t.total_ratings, 0), 'total_ratings', t.total_ratings,
                 'avg_feedback_rating', t.sum_feedback_ratings::double precision / nullif(t.total_feedback, 0),
-                'total_feedback', t.total_feedback, 'top_users_from', nullif(first_day, '-infinity'), 'top_users', u.list),
+                'total_feedback', t.total_feedback, 'top_users_from', first_day, 'top_users', u.list),
             'comparison', c.list,
             'suggestions', s.list,
             'trend', r.list)

@@ -83,9 +83,8 @@ BEGIN
         SELECT 'previous_period', NULL, m.total_runs, m.total_runs - m.running_runs - m.queued_runs, m.successful_runs,
                m.runtime_sketch, m.credits_consumed, m.tokens_used, m.total_ratings, m.sum_ratings, m.total_errors,
                coalesce(analytics.approx_distinct(m.users_sketch), 0), m.total_runs
-        -- An empty window where there is none before.
-        FROM analytics_internal.agent_performance_buckets($1, $2, coalesce($5, $3), coalesce($6, $3), NULL, needed) AS m
-        WHERE m.total_runs > 0
+        FROM analytics_internal.agent_performance_buckets($1, $2, $5, $6, NULL, needed) AS m
+        WHERE m.total_runs > 0 AND $5 IS NOT NULL
     ), measures AS MATERIALIZED (
         SELECT s.subject, s.agent_id, v.place, v.metric, v.better, v.value
         FROM subjects AS s
@@ -144,7 +143,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.agent_differences(uuid, uuid, timestamptz, timestamptz, timestamptz, timestamptz, boolean) IS
-    'The rows of agent_comparison(): an agent from from_time to to_time against the other agents of that time, if with_workspace, and against itself from other_from_time to other_to_time, unless these are NULL. The caller has checked the arguments.';
+    'The rows of agent_comparison(): an agent from from_time to to_time (NULL: no bound) against the other agents of that time, if with_workspace, and against itself from other_from_time to other_to_time, unless other_from_time is NULL. The caller has checked the arguments.';
 
 CREATE FUNCTION analytics.agent_comparison(workspace_id uuid, agent_id uuid, timeframe text DEFAULT '30d',
                                            from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
@@ -171,16 +170,15 @@ AS $$
 #variable_conflict use_column
 DECLARE
     bounds  record;
+    -- NULL where the window has no bound.
     earlier timestamptz;
 BEGIN
     PERFORM analytics_internal.require_agent($1, $2);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $4, $5);
-    IF isfinite(bounds.window_start) AND isfinite(bounds.window_end) THEN
-        earlier := bounds.window_start - (bounds.window_end - bounds.window_start);
-    END IF;
+    earlier := bounds.window_start - (bounds.window_end - bounds.window_start);
     RETURN QUERY
     SELECT d.* FROM analytics_internal.agent_differences(
-        $1, $2, bounds.window_start, bounds.window_end, earlier, CASE WHEN earlier IS NOT NULL THEN bounds.window_start END, true) AS d;
+        $1, $2, bounds.window_start, bounds.window_end, earlier, bounds.window_start, true) AS d;
 END
 $$;
 COMMENT ON FUNCTION analytics.agent_comparison(uuid, uuid, text, timestamptz, timestamptz) IS

@@ -105,7 +105,7 @@ BEGIN
     SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $6, $7);
     zone := analytics_internal.zone_of($1, $5);
     SELECT * INTO bounds FROM analytics_internal.finite_window($1, $2, bounds.window_start, bounds.window_end);
-    IF NOT isfinite(bounds.window_start) THEN
+    IF bounds.window_start = bounds.window_end THEN
         PERFORM FROM analytics_internal.time_spans($4, zone, now(), now());
         RETURN;
     END IF;
@@ -183,7 +183,7 @@ BEGIN
     END IF;
     SELECT f.window_start, f.window_end INTO bounds
     FROM analytics_internal.finite_window($1, $2, bounds.window_start, bounds.window_end) AS f;
-    IF NOT isfinite(bounds.window_start) THEN
+    IF bounds.window_start = bounds.window_end THEN
         RETURN;
     END IF;
     -- What is still to come of the current hour has no errors, and is no part of the halves that are compared.

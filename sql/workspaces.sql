@@ -120,11 +120,9 @@ DECLARE
 BEGIN
     PERFORM analytics_internal.require_workspace($1);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $3, $4);
-    IF isfinite(bounds.window_start) AND isfinite(bounds.window_end) THEN
-        earlier := bounds.window_start - (bounds.window_end - bounds.window_start);
-    END IF;
+    earlier := bounds.window_start - (bounds.window_end - bounds.window_start);
     RETURN QUERY
-    SELECT w.name, w.plan, nullif(bounds.window_start, '-infinity'), nullif(bounds.window_end, 'infinity'),
+    SELECT w.name, w.plan, bounds.window_start, bounds.window_end,
            (SELECT count(*) FROM analytics_internal.known_agents($1)),
            analytics_internal.active_agents($1, bounds.window_start, bounds.window_end),
            coalesce(analytics.approx_distinct(m.users_sketch), 0),
@@ -144,8 +142,8 @@ BEGIN
     FROM analytics.workspaces AS w
     LEFT JOIN analytics_internal.execution_metrics_buckets($1, bounds.window_start, bounds.window_end) AS m ON true
     LEFT JOIN LATERAL (
-        -- An empty window where there is none before.
-        SELECT e.* FROM analytics_internal.execution_metrics_buckets($1, coalesce(earlier, bounds.window_start), bounds.window_start) AS e
+        SELECT e.* FROM analytics_internal.execution_metrics_buckets($1, earlier, bounds.window_start) AS e
+        WHERE earlier IS NOT NULL
     ) AS b ON true
     CROSS JOIN LATERAL (SELECT analytics.approx_percentile_array(ARRAY[0.50, 0.95], m.runtime_sketch)) AS p (at)
     WHERE w.workspace_id = $1;
@@ -180,13 +178,12 @@ AS $$
 #variable_conflict use_column
 DECLARE
     bounds  record;
+    -- NULL where the window has no bound.
     earlier timestamptz;
 BEGIN
     PERFORM analytics_internal.require_workspace($1);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $3, $4);
-    IF isfinite(bounds.window_start) AND isfinite(bounds.window_end) THEN
-        earlier := bounds.window_start - (bounds.window_end - bounds.window_start);
-    END IF;
+    earlier := bounds.window_start - (bounds.window_end - bounds.window_start);
     RETURN QUERY
     WITH measured AS (
         SELECT coalesce(m.total_runs, 0) AS runs,
@@ -204,8 +201,8 @@ BEGIN
         FROM (SELECT) AS one
         LEFT JOIN analytics_internal.execution_metrics_buckets($1, bounds.window_start, bounds.window_end) AS m ON true
         LEFT JOIN LATERAL (
-            -- An empty window where there is none before.
-            SELECT e.* FROM analytics_internal.execution_metrics_buckets($1, coalesce(earlier, bounds.window_start), bounds.window_start) AS e
+            SELECT e.* FROM analytics_internal.execution_metrics_buckets($1, earlier, bounds.window_start) AS e
+            WHERE earlier IS NOT NULL
         ) AS b ON true
     ), components AS (
         SELECT c.* FROM measured AS m

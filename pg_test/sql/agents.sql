@@ -238,6 +238,7 @@ SELECT * FROM analytics.window_bounds(''); :refused
 SELECT * FROM analytics.window_bounds(NULL); :refused
 SELECT * FROM analytics.window_bounds('7d', NULL); :refused
 SELECT * FROM analytics.window_bounds('all', NULL); :refused
+SELECT * FROM analytics.window_bounds('all', 'infinity'); :refused
 
 ------------------------------------------------------------------------------------------------------------------------
 -- list_agents() and agent_performance(). One transaction, in which now() stands still.

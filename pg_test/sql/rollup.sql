@@ -105,12 +105,20 @@ SELECT count(*) > 0 AS refreshed FROM analytics.refresh() WHERE status = 'refres
 SELECT total_runs, total_errors FROM analytics_internal.agent_performance_buckets(:ws, NULL, :from, :to);
 ROLLBACK;
 
+-- NULL is no bound.
+SELECT sum(total_runs) > 0 AS found,
+       sum(total_runs) = (SELECT sum(total_runs) FROM analytics_internal.agent_performance_buckets(:ws, NULL, NULL, NULL)) AS both_ends,
+       (SELECT sum(total_runs) FROM analytics_internal.agent_performance_buckets(:ws, NULL, '-infinity', :to))
+           = (SELECT sum(total_runs) FROM analytics_internal.agent_performance_buckets(:ws, NULL, NULL, :to)) AS start,
+       (SELECT sum(total_runs) FROM analytics_internal.agent_performance_buckets(:ws, NULL, :from, 'infinity'))
+           = (SELECT sum(total_runs) FROM analytics_internal.agent_performance_buckets(:ws, NULL, :from, NULL)) AS "end"
+FROM analytics_internal.agent_performance_buckets(:ws, NULL, '-infinity', 'infinity');
+
 -- Arguments
 SELECT * FROM analytics.refresh(0); \echo :SQLSTATE
 SELECT * FROM analytics.refresh(1000001); \echo :SQLSTATE
 SELECT * FROM analytics.refresh(triggered_by => 'me'); \echo :SQLSTATE
 SELECT * FROM analytics_internal.agent_performance_buckets('00000000-0000-4000-8000-00000000eeee', NULL, :from, :to); \echo :SQLSTATE
-SELECT * FROM analytics_internal.agent_performance_buckets(:ws, NULL, NULL, :to); \echo :SQLSTATE
 SELECT * FROM analytics_internal.agent_performance_buckets(:ws, NULL, :from, :to, '30 minutes'); \echo :SQLSTATE
 SELECT * FROM analytics_internal.user_usage_buckets(:ws, NULL, :from, :to, '1 month'); \echo :SQLSTATE
 SELECT * FROM analytics_internal.execution_metrics_buckets(:ws, :from, :to, '1 second'); \echo :SQLSTATE

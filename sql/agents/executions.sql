@@ -51,7 +51,7 @@ BEGIN
     FROM analytics.agent_runs_masked AS r
     WHERE r.workspace_id = $1
       AND ($2 IS NULL OR r.agent_id = $2)
-      AND r.started_at >= bounds.window_start AND r.started_at < bounds.window_end
+      AND r.started_at >= coalesce(bounds.window_start, '-infinity') AND r.started_at < coalesce(bounds.window_end, 'infinity')
       AND ($8 IS NULL OR r.started_at <= $8)
       AND ($8 IS NULL OR r.started_at < $8 OR r.run_id < $9)
       AND ($4 IS NULL OR r.status = $4)

@@ -50,8 +50,7 @@ BEGIN
     SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $4, $5);
     RETURN QUERY
     SELECT
-        -- Infinite times would be a puzzle to many clients' types.
-        nullif(bounds.window_start, '-infinity'), nullif(bounds.window_end, 'infinity'),
+        bounds.window_start, bounds.window_end,
         coalesce(m.total_runs, 0), coalesce(m.successful_runs, 0), coalesce(m.failed_runs, 0),
         coalesce(m.timeout_runs, 0), coalesce(m.cancelled_runs, 0), coalesce(m.running_runs, 0),
         coalesce(m.queued_runs, 0),
@@ -250,7 +249,7 @@ BEGIN
     SELECT * INTO bounds FROM analytics_internal.resolve_window($3, $6, $7);
     zone := analytics_internal.zone_of($1, $5);
     SELECT * INTO bounds FROM analytics_internal.finite_window($1, $2, bounds.window_start, bounds.window_end);
-    IF NOT isfinite(bounds.window_start) THEN
+    IF bounds.window_start = bounds.window_end THEN
         PERFORM FROM analytics_internal.time_spans($4, zone, now(), now());
         RETURN;
     END IF;

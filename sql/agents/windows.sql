@@ -6,28 +6,27 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF as_of IS NULL THEN
-        PERFORM analytics_internal.refuse_argument('as_of', NULL, 'it is not a point in time',
+    IF as_of IS NULL OR NOT isfinite(as_of) THEN
+        PERFORM analytics_internal.refuse_argument('as_of', as_of::text, 'it is not a point in time',
             'Leave it out to get the time of now.');
+    END IF;
+    IF timeframe = 'all' THEN
+        RETURN;
     END IF;
     window_end := date_bin('1 hour', as_of, 'epoch') + interval '1 hour';
     window_start := CASE timeframe
         WHEN '24h' THEN window_end - interval '24 hours'
         WHEN '7d'  THEN window_end - interval '168 hours'
         WHEN '30d' THEN window_end - interval '720 hours'
-        WHEN '90d' THEN window_end - interval '2160 hours'
-        WHEN 'all' THEN '-infinity' END;
+        WHEN '90d' THEN window_end - interval '2160 hours' END;
     IF window_start IS NULL THEN
         PERFORM analytics_internal.refuse_argument('timeframe', timeframe, 'it is not a timeframe',
             'Use one of 24h, 7d, 30d, 90d, all.');
     END IF;
-    IF timeframe = 'all' THEN
-        window_end := 'infinity';
-    END IF;
 END
 $$;
 COMMENT ON FUNCTION analytics.window_bounds(text, timestamptz) IS
-    'Bounds of a timeframe (24h, 7d, 30d, 90d, all): whole UTC hours that end with the hour of as_of (default now), window_start included, window_end excluded; -infinity to infinity for all. Errors: 22023 unknown timeframe, or no as_of.';
+    'Bounds of a timeframe (24h, 7d, 30d, 90d, all): whole UTC hours that end with the hour of as_of (default now), window_start included, window_end excluded; both NULL for all, which has no bounds. Errors: 22023 unknown timeframe, as_of that is not a point in time.';
 
 -- What every function that takes a timeframe does with its arguments.
 CREATE FUNCTION analytics_internal.resolve_window(timeframe text, from_time timestamptz, to_time timestamptz,
@@ -41,17 +40,20 @@ BEGIN
     SELECT * INTO named FROM analytics.window_bounds(timeframe);
     window_end := coalesce(to_time, CASE WHEN from_time IS NULL THEN named.window_end
         -- From a time to now, also where the timeframe is all.
-        ELSE date_bin('1 hour', now(), 'epoch') + interval '1 hour' END);
-    window_start := coalesce(from_time, CASE WHEN to_time IS NULL OR timeframe = 'all' THEN named.window_start
-        ELSE to_time - (named.window_end - named.window_start) END);
+        ELSE date_bin('1 hour', now(), 'epoch') + interval '1 hour' END, 'infinity');
+    window_start := coalesce(from_time, CASE WHEN to_time IS NULL THEN named.window_start
+        ELSE to_time - (named.window_end - named.window_start) END, '-infinity');
     IF window_start >= window_end THEN
         PERFORM analytics_internal.refuse_argument('from_time', window_start::text,
             'it does not lie before the end of the window, ' || window_end, 'Give a from_time that is before to_time.');
     END IF;
+    -- Not every client can read an infinite time.
+    window_start := nullif(window_start, '-infinity');
+    window_end := nullif(window_end, 'infinity');
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.resolve_window(text, timestamptz, timestamptz) IS
-    'The window that a timeframe (24h, 7d, 30d, 90d, all), from_time and to_time ask for; window_start included, window_end excluded. from_time and to_time go before the timeframe: without from_time the window has the length of the timeframe and ends with to_time, without to_time it ends with the current hour; without both it is window_bounds(timeframe). Infinite where it has no bound. Errors: 22023 unknown timeframe, from_time that is not before the end.';
+    'The window that a timeframe (24h, 7d, 30d, 90d, all), from_time and to_time ask for; window_start included, window_end excluded. from_time and to_time go before the timeframe: without from_time the window has the length of the timeframe and ends with to_time, without to_time it ends with the current hour; without both it is window_bounds(timeframe). NULL where it has no bound. Errors: 22023 unknown timeframe, from_time that is not before the end.';
 
 CREATE FUNCTION analytics_internal.hours_between(from_time timestamptz, to_time timestamptz) RETURNS double precision
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -116,18 +118,19 @@ BEGIN
     SELECT min(m.bucket) AS first_day, max(m.bucket) AS last_day INTO hours
     FROM analytics_internal.agent_performance_buckets($1, $2, $3, $4, '24 hours', '{}') AS m;
     IF hours.first_day IS NULL THEN
+        window_start := now();
         window_end := window_start;
         RETURN;
     END IF;
-    IF NOT isfinite($3) THEN
+    IF isfinite($3) IS NOT TRUE THEN
         SELECT min(m.bucket) INTO window_start
         FROM analytics_internal.agent_performance_buckets($1, $2, hours.first_day, hours.first_day + interval '24 hours', '1 hour', '{}') AS m;
     END IF;
-    IF NOT isfinite($4) THEN
+    IF isfinite($4) IS NOT TRUE THEN
         SELECT greatest(max(m.bucket), date_bin('1 hour', now(), 'epoch')) + interval '1 hour' INTO window_end
         FROM analytics_internal.agent_performance_buckets($1, $2, hours.last_day, hours.last_day + interval '24 hours', '1 hour', '{}') AS m;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.finite_window(uuid, uuid, timestamptz, timestamptz) IS
-    'A window whose infinite bounds are replaced: by the hour of the first run, error or feedback of the agent (NULL: of any), and by the end of the current hour, or of the last of them where that is later. Empty (both bounds equal) without any.';
+    'A window whose missing bounds (NULL or infinite) are replaced: by the hour of the first run, error or feedback of the agent (NULL: of any), and by the end of the current hour, or of the last of them where that is later. Empty (both bounds equal) without any.';

@@ -113,7 +113,7 @@ BEGIN
                avg(w.seconds - e.estimated_wait_seconds) AS error
         FROM analytics.execution_queue AS e
         CROSS JOIN LATERAL (SELECT extract(epoch FROM e.started_at - e.queued_at)::double precision) AS w (seconds)
-        WHERE e.workspace_id = $1 AND e.queued_at >= bounds.window_start AND e.queued_at < bounds.window_end
+        WHERE e.workspace_id = $1 AND e.queued_at >= coalesce(bounds.window_start, '-infinity') AND e.queued_at < coalesce(bounds.window_end, 'infinity')
         GROUP BY GROUPING SETS ((), (e.priority))
     ) AS g
     ORDER BY g.whole DESC, g.priority DESC;

@@ -58,7 +58,7 @@ BEGIN
     PERFORM analytics_internal.require_workspace($1);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $3, $4);
     RETURN QUERY
-    SELECT nullif(bounds.window_start, '-infinity'), nullif(bounds.window_end, 'infinity'),
+    SELECT bounds.window_start, bounds.window_end,
            coalesce(m.total_runs, 0), coalesce(m.successful_runs, 0), coalesce(m.failed_runs, 0), coalesce(m.timeout_runs, 0),
            coalesce(m.cancelled_runs, 0), coalesce(m.running_runs, 0), coalesce(m.queued_runs, 0),
            m.successful_runs::double precision / nullif(m.total_runs - m.running_runs - m.queued_runs, 0),
@@ -97,7 +97,7 @@ DECLARE
 BEGIN
     PERFORM analytics_internal.require_workspace($1);
     SELECT * INTO bounds FROM analytics_internal.resolve_window($2, $3, $4);
-    IF isfinite(bounds.window_start) AND isfinite(bounds.window_end) THEN
+    IF bounds.window_end - bounds.window_start IS NOT NULL THEN
         SELECT jsonb_build_object(
             'start', bounds.window_start - (bounds.window_end - bounds.window_start), 'end', bounds.window_start,
             'total_runs', s.total_runs, 'success_rate', s.success_rate, 'p95_runtime_seconds', s.p95_runtime_seconds,
@@ -110,7 +110,7 @@ BEGIN
     RETURN (
         SELECT jsonb_build_object(
             'workspace_id', $1,
-            'window', jsonb_build_object('start', nullif(bounds.window_start, '-infinity'), 'end', nullif(bounds.window_end, 'infinity')),
+            'window', jsonb_build_object('start', bounds.window_start, 'end', bounds.window_end),
             'runs', jsonb_build_object(
                 'total', coalesce(m.total_runs, 0), 'successful', coalesce(m.successful_runs, 0),
                 'failed', coalesce(m.failed_runs, 0), 'timeout', coalesce(m.timeout_runs, 0),

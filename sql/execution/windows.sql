@@ -57,18 +57,19 @@ BEGIN
     SELECT min(m.bucket) AS first, max(m.bucket) AS last INTO days
     FROM analytics_internal.execution_metrics_buckets($1, $2, $3, '24 hours') AS m;
     IF days.first IS NULL THEN
+        window_start := now();
         window_end := window_start;
         RETURN;
     END IF;
-    IF NOT isfinite($2) THEN
+    IF isfinite($2) IS NOT TRUE THEN
         SELECT min(m.bucket) INTO window_start
         FROM analytics_internal.execution_metrics_buckets($1, days.first, days.first + interval '24 hours', '1 hour') AS m;
     END IF;
-    IF NOT isfinite($3) THEN
+    IF isfinite($3) IS NOT TRUE THEN
         SELECT greatest(max(m.bucket), date_bin('1 hour', now(), 'epoch')) + interval '1 hour' INTO window_end
         FROM analytics_internal.execution_metrics_buckets($1, days.last, days.last + interval '24 hours', '1 hour') AS m;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.series_window(uuid, timestamptz, timestamptz) IS
-    'A window whose infinite bounds are replaced: by the first hour of the workspace that has anything, and by the end of the current hour, or of the last that has anything where that is later. Empty (both bounds equal) without any.';
+    'A window whose missing bounds (NULL or infinite) are replaced: by the first hour of the workspace that has anything, and by the end of the current hour, or of the last that has anything where that is later. Empty (both bounds equal) without any.';

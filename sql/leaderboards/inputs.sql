@@ -47,14 +47,14 @@ AS $$
         (b.window_end - interval '168 hours',     b.window_start,                           '{2,3,4,5}'),
         (b.window_end - interval '720 hours',     b.window_end - interval '168 hours',      '{3,4,5}'),
         (b.window_end - interval '2160 hours',    b.window_end - interval '720 hours',      '{4,5}'),
-        ('-infinity',                             b.window_end - interval '2160 hours',     '{5}'),
+        (NULL,                                    b.window_end - interval '2160 hours',     '{5}'),
         -- A clock ahead of ours.
-        (b.window_end,                            'infinity',                               '{5}')
+        (b.window_end,                            NULL,                                     '{5}')
     ) AS s (from_time, to_time, timeframes)
     WHERE $1 IS NULL
 $$;
 COMMENT ON FUNCTION analytics_internal.board_slices(text, timestamptz) IS
-    'Pieces of time that do not overlap, with the numbers of the timeframes that each belongs to: one piece for one timeframe, six for all five (NULL).';
+    'Pieces of time that do not overlap, with the numbers of the timeframes that each belongs to: one piece for one timeframe, six for all five (NULL). A piece without a begin or an end has NULL there.';
 
 CREATE FUNCTION analytics_internal.float_amount(amount numeric) RETURNS double precision
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -197,7 +197,7 @@ AS $$
     SELECT g.timeframe_number, coalesce(sum(a.total_runs), 0)::bigint, coalesce(sum(a.finished_runs), 0)::bigint,
            coalesce(sum(a.successful_runs), 0)::bigint, coalesce(sum(a.timed_runs), 0)::bigint,
            g.current_runs, g.previous_runs, count(a.agent_id),
-           count(a.agent_id) FILTER (WHERE f.first_run_at >= b.window_start),
+           count(a.agent_id) FILTER (WHERE f.first_run_at >= coalesce(b.window_start, '-infinity')),
            coalesce(analytics.sum(analytics.stats_agg(a.total_seconds)), 0), coalesce(sum(a.credits_consumed), 0)
     FROM analytics_internal.growth_inputs($1, $2, $3) AS g
     CROSS JOIN LATERAL analytics.window_bounds(

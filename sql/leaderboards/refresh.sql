@@ -116,7 +116,7 @@ BEGIN
                 previous_runs, active_agents, new_agents, total_seconds, credits_consumed)
             SELECT due.workspace_id, g.timeframe_number, coalesce(sum(a.total_runs), 0), coalesce(sum(a.finished_runs), 0),
                    coalesce(sum(a.successful_runs), 0), coalesce(sum(a.timed_runs), 0), g.current_runs, g.previous_runs,
-                   count(a.agent_id), count(a.agent_id) FILTER (WHERE f.first_run_at >= b.window_start),
+                   count(a.agent_id), count(a.agent_id) FILTER (WHERE f.first_run_at >= coalesce(b.window_start, '-infinity')),
                    coalesce(analytics.sum(analytics.stats_agg(a.total_seconds)), 0), coalesce(sum(a.credits_consumed), 0)
             FROM analytics_internal.growth_inputs(due.workspace_id, NULL, $1) AS g
             CROSS JOIN LATERAL analytics.window_bounds(

@@ -51,10 +51,10 @@ AS $$
         WHERE e.workspace_id = $1
         WINDOW agent AS (PARTITION BY e.agent_id ORDER BY e.sequence)
     ) AS m
-    WHERE m.left_at IS NULL OR m.left_at >= $2
+    WHERE m.left_at IS NULL OR m.left_at >= coalesce($2, '-infinity')
 $$;
 COMMENT ON FUNCTION analytics_internal.moves(uuid, timestamptz) IS
-    'Stays of agents in states that ended at or after a time or have not ended: with the state that followed, how it was entered, seconds (to now for those that have not ended).';
+    'Stays of agents in states that ended at or after a time (NULL: at any) or have not ended: with the state that followed, how it was entered, seconds (to now for those that have not ended).';
 
 CREATE FUNCTION analytics.transition_matrix(workspace_id uuid, timeframe text DEFAULT 'all')
 RETURNS TABLE (from_state text, to_state text, transitions bigint, probability double precision, still_there bigint)
@@ -201,7 +201,7 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH moves AS MATERIALIZED (
-        SELECT m.*, ln(greatest(m.dwell_seconds, 1)) AS log_dwell FROM analytics_internal.moves($1, '-infinity') AS m WHERE m.next_type = 'transition'
+        SELECT m.*, ln(greatest(m.dwell_seconds, 1)) AS log_dwell FROM analytics_internal.moves($1, NULL) AS m WHERE m.next_type = 'transition'
     ), edges AS MATERIALIZED (
         SELECT m.state, m.next_state, count(*) AS n, sum(count(*)) OVER (PARTITION BY m.state) AS of_all, analytics.percentile(m.log_dwell, 0.5) AS middle
         FROM moves AS m GROUP BY m.state, m.next_state
@@ -213,7 +213,7 @@ BEGIN
                -- A spread is known from ten on; it is never taken for less than a tenth (of a logarithm).
                CASE WHEN e.n >= 10 THEN (m.log_dwell - e.middle) / greatest(s.spread, 0.1) END AS z
         FROM moves AS m JOIN edges AS e USING (state, next_state) JOIN spreads AS s USING (state, next_state)
-        WHERE m.left_at >= bounds.window_start
+        WHERE m.left_at >= coalesce(bounds.window_start, '-infinity')
     )
     SELECT j.agent_id, a.name, j.sequence + 1, j.state, j.next_state, j.left_at, j.p, j.dwell_seconds, j.z,
            array_remove(ARRAY[CASE WHEN j.p <= $3 AND j.of_all >= 20 THEN 'improbable transition' END,
@@ -243,7 +243,7 @@ BEGIN
     SELECT k.*
     FROM (SELECT coalesce(array_agg(m.dwell_seconds), '{}') AS durations,
                  coalesce(array_agg(m.left_at IS NOT NULL AND ($4 IS NULL OR m.next_state = $4)), '{}') AS observed
-          FROM analytics_internal.moves($1, '-infinity') AS m WHERE m.state = $2) AS d
+          FROM analytics_internal.moves($1, NULL) AS m WHERE m.state = $2) AS d
     CROSS JOIN LATERAL analytics.kaplan_meier(d.durations, d.observed, $3) AS k;
 END
 $$;
@@ -267,7 +267,7 @@ BEGIN
         SELECT m.dwell_seconds, m.left_at IS NOT NULL AS ended,
                CASE $3 WHEN 'agent_type' THEN a.agent_type WHEN 'owner' THEN CASE WHEN a.owner_id IS NULL THEN 'no owner' ELSE 'owner' END
                        ELSE CASE WHEN e.forced THEN 'forced' ELSE 'not forced' END END AS name
-        FROM analytics_internal.moves($1, '-infinity') AS m
+        FROM analytics_internal.moves($1, NULL) AS m
         JOIN analytics.agents AS a ON a.workspace_id = $1 AND a.agent_id = m.agent_id
         JOIN analytics.agent_lifecycle_events AS e ON e.workspace_id = $1 AND e.agent_id = m.agent_id AND e.sequence = m.sequence
         WHERE m.state = $2

@@ -199,7 +199,7 @@ BEGIN
                CASE WHEN r.runtime_seconds > 0 THEN ln(r.runtime_seconds) END AS log_runtime, r.user_rating::double precision AS rating
         FROM analytics.agent_runs AS r
         WHERE r.workspace_id = $1 AND r.agent_id = $2 AND r.agent_version IN ($3, $4)
-          AND r.started_at >= bounds.window_start AND r.started_at < bounds.window_end
+          AND r.started_at >= coalesce(bounds.window_start, '-infinity') AND r.started_at < coalesce(bounds.window_end, 'infinity')
           AND r.status NOT IN ('queued', 'running')
     ), sums AS (
         SELECT 'runtime_seconds' AS metric, count(log_runtime) FILTER (WHERE NOT b) AS na, count(log_runtime) FILTER (WHERE b) AS nb,
@@ -274,10 +274,10 @@ AS $$
           AND r.status NOT IN ('queued', 'running')
     ) AS a
     WHERE d.workspace_id = $1 AND ($2 IS NULL OR d.agent_id = $2) AND d.environment = $6
-      AND d.started_at >= $3 AND d.started_at < $4
+      AND d.started_at >= coalesce($3, '-infinity') AND d.started_at < coalesce($4, 'infinity')
 $$;
 COMMENT ON FUNCTION analytics_internal.judged_deployments(uuid, uuid, timestamptz, timestamptz, interval, text) IS
-    'Deployments to an environment with what became of them. failed: status failed, rolled back within the window, or a critical error of the agent within the window (production). lead_seconds: from registering the version to the end of its first deployment there. restore_seconds: from the start of one that failed to the end of the next that succeeded.';
+    'Deployments to an environment that started in a time (NULL: no bound), with what became of them. failed: status failed, rolled back within the window, or a critical error of the agent within the window (production). lead_seconds: from registering the version to the end of its first deployment there. restore_seconds: from the start of one that failed to the end of the next that succeeded.';
 
 CREATE FUNCTION analytics_internal.require_window(failure_window interval) RETURNS interval
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -310,7 +310,7 @@ AS $$
     SELECT j.agent_id, a.name, count(*) FILTER (WHERE NOT j.is_rollback),
            count(*) FILTER (WHERE NOT j.is_rollback) * 168.0::double precision
                / greatest(analytics_internal.hours_between(
-                     CASE WHEN $3 = 'all' THEN min(j.started_at) ELSE (SELECT b.window_start FROM bounds AS b) END,
+                     coalesce((SELECT b.window_start FROM bounds AS b), min(j.started_at)),
                      least((SELECT b.window_end FROM bounds AS b), now())), 168),
            analytics.percentile(j.lead_seconds, 0.5),
            count(*) FILTER (WHERE NOT j.is_rollback AND j.failed), count(*) FILTER (WHERE j.is_rollback),
@@ -382,7 +382,7 @@ BEGIN
           AND x.status NOT IN ('queued', 'running')
     ) AS r
     WHERE d.workspace_id = $1 AND d.environment = $3 AND d.status = 'rolled_back'
-      AND d.started_at >= bounds.window_start AND d.started_at < bounds.window_end
+      AND d.started_at >= coalesce(bounds.window_start, '-infinity') AND d.started_at < coalesce(bounds.window_end, 'infinity')
     GROUP BY d.cause ORDER BY 2 DESC, 1;
 END
 $$;

@@ -60,18 +60,17 @@ AS $$
            ARRAY(SELECT p.period FROM analytics.seasonal_periods(s.times, s.series) AS p ORDER BY p.period)
     FROM analytics_internal.trend_window($3, $5, $9) AS w
     CROSS JOIN LATERAL (
-        SELECT array_agg(s.ts ORDER BY s.ts) FILTER (WHERE s.ts >= w.window_start) AS times,
-               array_agg(s.value ORDER BY s.ts) FILTER (WHERE s.ts >= w.window_start) AS series,
-               avg(s.value) FILTER (WHERE s.ts >= w.window_start) AS current_value,
+        SELECT array_agg(s.ts ORDER BY s.ts) FILTER (WHERE s.ts >= coalesce(w.window_start, '-infinity')) AS times,
+               array_agg(s.value ORDER BY s.ts) FILTER (WHERE s.ts >= coalesce(w.window_start, '-infinity')) AS series,
+               avg(s.value) FILTER (WHERE s.ts >= coalesce(w.window_start, '-infinity')) AS current_value,
                avg(s.value) FILTER (WHERE s.ts < w.window_start) AS previous_value
         FROM analytics.metric_series($1, $2,
-            CASE WHEN isfinite(w.window_start) THEN w.window_start - (w.window_end - w.window_start) ELSE '-infinity' END,
-            w.window_end, $5, $4, $7, $8) AS s
+            w.window_start - (w.window_end - w.window_start), w.window_end, $5, $4, $7, $8) AS s
     ) AS s
     CROSS JOIN LATERAL analytics.trend_test(s.times, s.series, $6) AS t
 $$;
 COMMENT ON FUNCTION analytics.trend_analysis(uuid, text, text, uuid, interval, double precision, uuid, text, timestamptz) IS
-    'Where a metric is going: the window, direction (up, down, none, unknown), slope_per_day with its confidence interval, tau and p_value (as trend_test), current_value and previous_value (mean of a step in the window and in the one before; NULL without values), growth_rate (0.1 is 10 %; NULL where the previous value is 0 or unknown), periods of its seasons in steps. Errors: 22023 as metric_series, unknown timeframe.';
+    'Where a metric is going: the window (window_start is NULL for all), direction (up, down, none, unknown), slope_per_day with its confidence interval, tau and p_value (as trend_test), current_value and previous_value (mean of a step in the window and in the one before; NULL without values), growth_rate (0.1 is 10 %; NULL where the previous value is 0 or unknown), periods of its seasons in steps. Errors: 22023 as metric_series, unknown timeframe.';
 
 CREATE FUNCTION analytics.execution_patterns(
     workspace_id uuid, timeframe text DEFAULT '7d', agent_id uuid DEFAULT NULL, sensitivity double precision DEFAULT 0.5,
@@ -90,11 +89,12 @@ AS $$
         -- What is usual is learned from a month, or from the whole timeframe where that is longer.
         CROSS JOIN LATERAL (
             SELECT array_agg(s.ts ORDER BY s.ts) AS times, array_agg(s.value ORDER BY s.ts) AS series
-            FROM analytics.metric_series($1, m.metric, least(w.window_start, w.window_end - interval '30 days'), w.window_end,
-                                         '1 hour', $3) AS s
+            FROM analytics.metric_series($1, m.metric,
+                CASE WHEN w.window_start IS NOT NULL THEN least(w.window_start, w.window_end - interval '30 days') END,
+                w.window_end, '1 hour', $3) AS s
         ) AS s
         CROSS JOIN LATERAL analytics.detect_anomalies(s.times, s.series, 'auto', $4) AS a
-        WHERE a.is_anomaly AND a.ts >= w.window_start AND a.value IS NOT NULL
+        WHERE a.is_anomaly AND a.ts >= coalesce(w.window_start, '-infinity') AND a.value IS NOT NULL
           AND (m.metric = 'runs' OR a.direction = 'up')
     ), grouped AS (
         SELECT f.metric, f.direction, min(f.ts) AS window_start, max(f.ts) + interval '1 hour' AS window_end, count(*) AS hours,

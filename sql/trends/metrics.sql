@@ -53,8 +53,8 @@ BEGIN
     IF metric_kind IS NULL THEN
         PERFORM analytics_internal.refuse_argument('metric', $2, 'it is not a metric', 'Use a name from analytics.trend_metrics().');
     END IF;
-    IF $3 IS NULL OR $4 IS NULL OR NOT isfinite($4) THEN
-        PERFORM analytics_internal.refuse_argument('to_time', $4::text, 'the end of the series is not a point in time', 'Give both ends; the start may be -infinity.');
+    IF $4 IS NULL OR NOT isfinite($4) THEN
+        PERFORM analytics_internal.refuse_argument('to_time', $4::text, 'the end of the series is not a point in time', 'Give the end; from_time may be NULL.');
     END IF;
     IF $5 IS NULL OR $5 NOT IN ('1 hour', '1 day') THEN
         PERFORM analytics_internal.refuse_argument('step', $5::text, 'it is not a step', 'Use 1 hour or 1 day.');
@@ -149,7 +149,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION analytics.metric_series(uuid, text, timestamptz, timestamptz, interval, uuid, uuid, text) IS
-    'A metric over time, from rollups, exact: ts (start of each step of 1 hour or 1 day, UTC) and value, from the first step at or after from_time that has anything to the last one that ends by to_time. Nothing happened: 0 for counts and amounts, NULL for shares and measures. Of a workspace, or narrowed to an agent, a user (by days) or a model. Errors: 22023 unknown workspace, agent, metric or step, a metric that is not known of what it is narrowed to.';
+    'A metric over time, from rollups, exact: ts (start of each step of 1 hour or 1 day, UTC) and value, from the first step at or after from_time (NULL: the first of all) that has anything to the last one that ends by to_time. Nothing happened: 0 for counts and amounts, NULL for shares and measures. Of a workspace, or narrowed to an agent, a user (by days) or a model. Errors: 22023 unknown workspace, agent, metric or step, a metric that is not known of what it is narrowed to.';
 
 CREATE FUNCTION analytics_internal.trend_window(timeframe text, step interval, as_of timestamptz,
                                                  OUT window_start timestamptz, OUT window_end timestamptz)
@@ -166,10 +166,8 @@ BEGIN
     END IF;
     -- The bucket of now is not over: half of it would look like a drop.
     window_end := date_bin($2, $3, 'epoch');
-    window_start := CASE WHEN isfinite(bounds.window_start)
-                         THEN date_bin($2, window_end - (bounds.window_end - bounds.window_start), 'epoch')
-                         ELSE '-infinity' END;
+    window_start := date_bin($2, window_end - (bounds.window_end - bounds.window_start), 'epoch');
 END
 $$;
 COMMENT ON FUNCTION analytics_internal.trend_window(text, interval, timestamptz) IS
-    'The time that series of a timeframe cover: whole steps, without the one that is not over at as_of. Errors: 22023 unknown timeframe or step.';
+    'The time that series of a timeframe cover: whole steps, without the one that is not over at as_of; window_start is NULL for all. Errors: 22023 unknown timeframe or step.';

@@ -173,14 +173,8 @@ fn question(call: Call, rollup: &Rollup) -> Question<'_> {
     } else {
         (1, None)
     };
-    let time = |index, name| match call.datum(index) {
-        Some(datum) => super::time::from_datum(datum),
-        None => raise(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            format!("{name} NULL is not allowed: it is not a point in time"),
-            "Give '-infinity' or 'infinity' for no bound.",
-        ),
-    };
+    // A window without bounds has NULL there.
+    let time = |index, unbounded| call.datum(index).map_or(unbounded, super::time::from_datum);
     let step = call.interval(first_time + 2);
     // A month is not as long as another: none.
     let width = step.map(|step| {
@@ -201,8 +195,8 @@ fn question(call: Call, rollup: &Rollup) -> Question<'_> {
         rollup,
         workspace_id,
         entity_id,
-        from: time(first_time, "from_time"),
-        to: time(first_time + 1, "to_time"),
+        from: time(first_time, MINUS_INFINITY),
+        to: time(first_time + 1, INFINITY),
         step,
         width: width.flatten(),
         wanted: wanted(call, first_time + 3, rollup),

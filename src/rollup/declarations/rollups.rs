@@ -101,7 +101,7 @@ const UNIQUE_USERS: (&str, &str) = (
 
 const AGENT_PERFORMANCE: Rollup = Rollup {
     name: "agent_performance",
-    comment: "What the agents of a workspace, or one of them, did from from_time to to_time (the end excluded; any times): one \
+    comment: "What the agents of a workspace, or one of them, did from from_time to to_time (the end excluded; any times; NULL is no bound): one \
               row per agent and step that has anything (whole hours; NULL: one row for the whole time, with a NULL bucket). \
               From rollups, and from raw rows where these have changed since: always exact, runtime_sketch and users_sketch \
               within their error. columns names those that are wanted (default: all): the others are NULL, and nothing is \
@@ -203,7 +203,7 @@ const TOTAL_LATENCY: [(&str, &str); 6] = latency!("total_latency");
 
 const EXECUTION_METRICS: Rollup = Rollup {
     name: "execution_metrics",
-    comment: "What a workspace executed from from_time to to_time (the end excluded; any times): one row per step that has \
+    comment: "What a workspace executed from from_time to to_time (the end excluded; any times; NULL is no bound): one row per step that has \
               anything (whole minutes; NULL: one row for the whole time, with a NULL bucket). From rollups, and from raw rows \
               where these have changed since. columns as in agent_performance_buckets. Errors: 22023 unknown workspace, a time \
               that is NULL, a step that is not of whole minutes, a column that there is not.",
